@@ -1,0 +1,157 @@
+// How fast is a search, and what does a plan lose? Latency and recall@10 of plans against the exact
+// search, over 10,000 and 25,000 made-up rows of width 768, through the whole database (rows and
+// texts come from disk). The rows are clustered noise: recall is comparable between plans and
+// commits, not with real text; `nestor eval` has that. About half a minute.
+#include <charconv>
+
+#include "benchmarks/benchmark_support.h"
+#include "query/open_database.h"
+
+namespace {
+
+using nestor::benchmark::must;
+using nestor::benchmark::quantile;
+using nestor::benchmark::rounded;
+using nestor::benchmark::seconds_of;
+
+constexpr int kWidth = 768;
+constexpr std::size_t kQueries = 200;
+constexpr std::size_t kBatch = 1000;
+constexpr std::uint64_t kSeed = 7;
+
+// "Embeds" the text "17" as row 17, so that a collection of a Matryoshka model can be had without
+// embedding.
+class RowEncoder : public nestor::query::TextEncoder {
+ public:
+  explicit RowEncoder(std::vector<float> rows) : rows_(std::move(rows)) {
+    info_.name = "rows";
+    info_.space = std::string(64, '0');
+    info_.precision = "f32";
+    info_.backend = "none";
+    info_.width = kWidth;
+    info_.widths = {768, 512, 256, 128};
+    info_.context_tokens = 2048;
+    info_.thread_count = 1;
+  }
+
+  nestor::Result<std::vector<nestor::Embedding>> encode(
+      std::span<const nestor::EmbedInput> inputs, nestor::Role,
+      const nestor::EmbedOptions&) const override {
+    std::vector<nestor::Embedding> result;
+    for (const nestor::EmbedInput& input : inputs) {
+      std::size_t index = 0;
+      std::from_chars(input.text.data(), input.text.data() + input.text.size(), index);
+      const float* const row = rows_.data() + index * kWidth;
+      result.push_back({.vector = {row, row + kWidth}, .token_count = 3, .truncated = false});
+    }
+    return result;
+  }
+  nestor::Result<int> count_tokens(std::string_view) const override { return 1; }
+  const nestor::ModelInfo& info() const override { return info_; }
+
+ private:
+  std::vector<float> rows_;
+  nestor::ModelInfo info_;
+};
+
+struct PlanUnderTest {
+  int coarse_width;
+  int rerank_width;
+  std::int64_t candidate_count;  // 0: the planner's
+};
+
+struct Measured {
+  std::vector<double> seconds;
+  std::vector<std::vector<std::string>> keys;  // the best 10, a query
+  nestor::Explanation explain;
+};
+
+Measured run_plan(const nestor::Database& database, const std::vector<float>& queries,
+                  const PlanUnderTest& plan) {
+  Measured measured;
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    nestor::SearchOptions options;
+    options.coarse_width = plan.coarse_width;
+    options.rerank_width = plan.rerank_width;
+    options.candidate_count = plan.candidate_count;
+    nestor::SearchResult found;
+    measured.seconds.push_back(seconds_of([&] {
+      found = must(database.search_vector({queries.data() + i * kWidth, kWidth}, options));
+    }));
+    std::vector<std::string> keys;
+    for (const nestor::Hit& hit : found.hits) keys.push_back(hit.key);
+    measured.keys.push_back(std::move(keys));
+    measured.explain = found.explain;
+  }
+  return measured;
+}
+
+double recall(const Measured& plan, const Measured& exact) {
+  std::size_t found = 0;
+  std::size_t all = 0;
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    for (const std::string& key : exact.keys[i]) {
+      found += static_cast<std::size_t>(std::count(plan.keys[i].begin(), plan.keys[i].end(), key));
+    }
+    all += exact.keys[i].size();
+  }
+  return static_cast<double>(found) / static_cast<double>(all);
+}
+
+// Rows, each moved a little: a question is near what answers it.
+std::vector<float> questions(const std::vector<float>& rows, std::size_t row_count) {
+  std::vector<float> moved = nestor::benchmark::clustered_rows(kQueries, kWidth, kSeed + 1);
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    const float* const near = rows.data() + (i * row_count / kQueries) * kWidth;
+    for (std::size_t j = 0; j < kWidth; ++j) moved[i * kWidth + j] += near[j];
+  }
+  return moved;
+}
+
+nlohmann::ordered_json measure_size(std::size_t row_count) {
+  const nestor::benchmark::ScratchFolder folder;
+  std::vector<float> rows = nestor::benchmark::clustered_rows(row_count, kWidth, kSeed);
+  const std::vector<float> queries = questions(rows, row_count);
+  const auto encoder = std::make_shared<const RowEncoder>(std::move(rows));
+  nestor::Database database = must(nestor::query::open_database(folder / "database", {}, [encoder] {
+    return nestor::Result<nestor::query::EncoderPointer>(encoder);
+  }));
+  const double build_seconds = seconds_of([&] {
+    for (std::size_t begin = 0; begin < row_count; begin += kBatch) {
+      std::vector<nestor::Document> batch;
+      for (std::size_t i = begin; i < std::min(begin + kBatch, row_count); ++i) {
+        batch.push_back({.key = std::to_string(i), .text = std::to_string(i)});
+      }
+      nestor::AddOptions options;
+      options.split.enabled = false;
+      must(database.add(batch, options));
+    }
+  });
+  const Measured exact = run_plan(database, queries, {kWidth, kWidth, 0});
+  nlohmann::ordered_json plans = nlohmann::ordered_json::array();
+  for (const PlanUnderTest& plan : {PlanUnderTest{768, 768, 0}, PlanUnderTest{128, 768, 0},
+                                    PlanUnderTest{128, 768, 100}, PlanUnderTest{256, 768, 0}}) {
+    // The first round builds or warms the rung of that width.
+    run_plan(database, queries, plan);
+    const Measured measured = run_plan(database, queries, plan);
+    plans.push_back({{"plan", fmt::format("{},{}", plan.coarse_width, plan.rerank_width)},
+                     {"candidates", measured.explain.candidate_count},
+                     {"p50_ms", rounded(1e3 * quantile(measured.seconds, 0.5))},
+                     {"p95_ms", rounded(1e3 * quantile(measured.seconds, 0.95))},
+                     {"recall@10_vs_exact", rounded(recall(measured, exact))}});
+  }
+  must(database.close());
+  return {{"rows", row_count}, {"build_seconds", rounded(build_seconds)}, {"plans", plans}};
+}
+
+}  // namespace
+
+int main() {
+  nlohmann::ordered_json sizes = nlohmann::ordered_json::array();
+  for (const std::size_t row_count : {std::size_t{10'000}, std::size_t{25'000}}) {
+    sizes.push_back(measure_size(row_count));
+  }
+  nestor::benchmark::report(
+      "search", {{"width", kWidth}, {"queries", kQueries}, {"k", 10}, {"sizes", sizes}});
+  return 0;
+}

@@ -1,0 +1,20 @@
+// What this processor and kernel offer, as people and `doctor` want to read it, and which backend
+// is forced. Threads: safe anywhere.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace nestor {
+
+// Names in use by the kernel's own listing ("avx2", "avx512f", "amx_int8", "asimd"), those that
+// matter here.
+std::vector<std::string> cpu_features();
+// "x86-64", "arm64" or "other".
+const char* cpu_architecture();
+// Processors this process may run on.
+int available_processor_count();
+// The value of NESTOR_FORCE_BACKEND, or empty.
+std::string forced_backend();
+
+}  // namespace nestor

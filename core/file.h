@@ -1,0 +1,62 @@
+// Files as a database needs them: only regular ones are opened (never a FIFO or a device, which
+// would hang), sizes are capped, writes are atomic (temporary name, fsync, rename, fsync of the
+// folder). Threads: functions are safe on different paths; a RandomAccessFile may be read by many
+// at once.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "nestor/status.h"
+
+namespace nestor {
+
+// A read-only regular file. Reading past its end (it was cut meanwhile) is an error, not a signal.
+class RandomAccessFile {
+ public:
+  // Errors: kNotFound, kInvalidArgument (not a regular file), kIoError.
+  static Result<RandomAccessFile> open(const std::string& path);
+  RandomAccessFile(RandomAccessFile&& other) noexcept;
+  RandomAccessFile& operator=(RandomAccessFile&& other) noexcept;
+  RandomAccessFile(const RandomAccessFile&) = delete;
+  RandomAccessFile& operator=(const RandomAccessFile&) = delete;
+  ~RandomAccessFile();
+
+  // Fills all of `out` from `offset`. Errors: kDataLoss (the file ends earlier), kIoError.
+  Status read(std::uint64_t offset, std::span<char> out) const;
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+  [[nodiscard]] std::int64_t modified_nanoseconds() const { return modified_nanoseconds_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  RandomAccessFile() = default;
+  int descriptor_ = -1;
+  std::uint64_t bytes_ = 0;
+  std::int64_t modified_nanoseconds_ = 0;
+  std::string path_;
+};
+
+// The whole file. Errors: those of RandomAccessFile; kInvalidArgument (over `most_bytes`, both
+// numbers named).
+Result<std::string> read_file(const std::string& path, std::uint64_t most_bytes);
+// Replaces or creates `path`; after a crash it holds the old bytes or the new ones, never a
+// mixture. Errors: kIoError, kNoSpace.
+Status write_file_atomic(const std::string& path, std::string_view bytes);
+Status sync_folder(const std::string& path);
+// Makes the folder and its parents. Errors: kIoError (names the path and the cause).
+Status make_folders(const std::string& path);
+bool is_regular_file(const std::string& path);
+bool is_folder(const std::string& path);
+// kIoError (or kNoSpace, kNotFound) from errno: "cannot <action> <path>: <cause>".
+Status errno_status(int error, const std::string& action, const std::string& path);
+
+// The environment's value, or empty.
+std::string environment(const char* name);
+// $XDG_DATA_HOME/nestor or ~/.local/share/nestor; $XDG_CACHE_HOME/nestor or ~/.cache/nestor.
+// Empty when neither variable nor HOME is set.
+std::string data_folder();
+std::string cache_folder();
+
+}  // namespace nestor

@@ -1,0 +1,236 @@
+// Database: documents in, answers out. A folder on disk that keeps text, metadata and vectors,
+// embeds what is added and searches it in words. It opens no network connection.
+//
+// clang-format off
+//   auto opened = nestor::Database::open("notes.nestor");  // finds the model as the CLI does
+//   nestor::Database db = std::move(opened).value();
+//   auto added = db.add({{.key = "a", .title = "storage", .text = "RocksDB keeps sorted runs"}});
+//   auto found = db.search("how are keys stored?", {.k = 3});
+//   for (const nestor::Hit& hit : found.value().hits) std::printf("%.3f %s\n", hit.score, hit.text.c_str());
+// clang-format on
+//
+// Threads: any number of threads may call search, get, stats and verify side by side with one
+// another and with one add or remove; calls that write wait for each other. Moving from or
+// destroying a Database while another thread is inside it is a mistake of the caller's.
+//
+// Processes: one writer. A second opener for writing gets kLocked with the holder's pid; read-only
+// openers see what was committed when they opened. A handle does not survive fork(): every call in
+// the child returns kFailedPrecondition.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestor/document.h"
+#include "nestor/embedder.h"
+#include "nestor/export.h"
+#include "nestor/options.h"
+#include "nestor/status.h"
+
+namespace nestor {
+
+inline constexpr const char* kDefaultCollection = "default";
+
+struct OpenOptions {
+  bool create_if_missing = true;
+  // Take no lock and write nothing inside the folder.
+  bool read_only = false;
+  // The model for collections that embed. It is loaded when first needed; pass `shared_embedder` to
+  // use one that is loaded already (several databases may share it).
+  EmbedderOptions embedder = {};
+  std::optional<Embedder> shared_embedder = {};
+  LogCallback log = {};
+};
+
+// How a long text is cut into passages. Sizes are in model tokens.
+struct SplitOptions {
+  bool enabled = true;       // false: the whole text is one passage, cut at the model's context
+  int passage_tokens = 256;  // the most tokens of body text in one passage, 16 to 1,800
+};
+
+struct AddOptions {
+  std::string collection = kDefaultCollection;
+  SplitOptions split = {};
+  std::stop_token stop = {};
+  ProgressCallback progress = {};
+};
+
+struct AddReport {
+  std::int64_t documents_added = 0;
+  std::int64_t documents_updated = 0;
+  std::int64_t documents_unchanged = 0;  // same title, text, metadata and cut: nothing was written
+  std::int64_t passages_embedded = 0;
+  std::int64_t passages_reused = 0;  // same text and title slot as before: the vector was kept
+  std::int64_t passages_truncated =
+      0;  // longer than the model's context; the tail is not searchable
+  std::int64_t tokens_embedded = 0;
+};
+
+struct RemoveOptions {
+  std::string collection = kDefaultCollection;
+};
+
+struct SearchOptions {
+  std::int64_t k = 10;  // passages to return, 1 to 10,000
+  std::string collection = kDefaultCollection;
+  // 0: chosen by the planner. Otherwise one of the collection's widths. Equal widths mean an exact
+  // search.
+  int coarse_width = 0;
+  int rerank_width = 0;
+  // Candidates of the coarse pass that are ranked again; 0: chosen by the planner. At least k are
+  // kept.
+  std::int64_t candidate_count = 0;
+  Role role = Role::kQuery;  // the prompt of the question
+  std::stop_token stop = {};
+};
+
+struct Hit {
+  std::string key;           // of the document
+  std::int64_t passage = 0;  // its passage, from 0
+  double score = 0;          // exact cosine at the full width, whatever the plan was
+  std::string title;         // of the document
+  std::string text;          // of the passage
+  std::string heading_path;  // "Chapter > Section", empty when there is none
+  Metadata metadata;         // of the document
+  ByteRange bytes;           // of the passage in the document's text
+  LineRange lines;
+};
+
+// What a search did, for people who ask why.
+struct Explanation {
+  int coarse_width = 0;
+  int rerank_width = 0;
+  std::int64_t candidate_count = 0;  // ranked at rerank_width
+  std::int64_t passages = 0;         // in the collection
+  bool exact = false;   // the plan cannot miss: every passage was scored at rerank_width
+  std::string backend;  // of the query's embedding; empty for a given vector
+  std::string precision;
+  double embed_seconds = 0;
+  double coarse_seconds = 0;
+  double rerank_seconds = 0;
+  double fetch_seconds = 0;
+};
+
+struct SearchResult {
+  // Best first by the rerank width; fewer than k only if the collection holds fewer.
+  std::vector<Hit> hits;
+  int query_token_count = 0;  // 0 for a given vector
+  bool query_truncated = false;
+  Explanation explain;
+};
+
+struct CollectionOptions {
+  // 0: the texts are embedded by the model. Otherwise bring-your-own vectors of this width (1 to
+  // 65,536), compared by cosine, and no model is needed.
+  int vector_width = 0;
+};
+
+struct CollectionStats {
+  std::string name;
+  std::int64_t documents = 0;
+  std::int64_t passages = 0;
+  int width = 0;          // 0 while the collection is empty and its model not yet known
+  std::string space;      // hex; "external" for bring-your-own vectors
+  std::string model;      // the model's name
+  std::string precision;  // numeric mode of the rows: "f32", "external", "mixed"
+  std::int64_t text_bytes = 0;
+  std::int64_t truncated_passages = 0;
+};
+
+struct Stats {
+  std::string path;
+  int format_version = 0;
+  std::uint64_t sequence = 0;  // of the last committed batch
+  std::int64_t disk_bytes = 0;
+  std::vector<CollectionStats> collections;
+};
+
+struct VerifyReport {
+  std::int64_t documents = 0;
+  std::int64_t passages = 0;
+  // Each a sentence that names the collection, the key and what was found; empty when all is well.
+  std::vector<std::string> problems;
+  // Caches that were missing, old or damaged. They are no loss: they are rebuilt from the store.
+  std::vector<std::string> notes;
+};
+
+class NESTOR_API Database {
+ public:
+  // Opens the database in the folder `path`; creates it if the options say so.
+  // Errors: kNotFound, kLocked (names the pid), kUnsupported (a newer format, both numbers),
+  // kDataLoss, kIoError, kNoSpace. The model is not touched: a missing one shows at the first call
+  // that needs it.
+  static Result<Database> open(const std::string& path, const OpenOptions& options = {});
+
+  Database(Database&&) noexcept;
+  Database& operator=(Database&&) noexcept;
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  // Saves the index cache; use close() to learn whether that worked.
+  ~Database();
+
+  // Creates a collection. Names: 1 to 64 of [A-Za-z0-9._-], not starting with a dot. `add` makes
+  // the collection by itself: embedded, or of the first vector's width.
+  // Errors: kInvalidArgument, kAlreadyExists (with other settings).
+  Result<bool> create_collection(const std::string& name, const CollectionOptions& options = {});
+  // Small facts kept with a collection, such as the folder it was made from. An empty value
+  // removes.
+  Status set_attribute(const std::string& collection, const std::string& name,
+                       const std::string& value);
+  Result<std::string> attribute(const std::string& collection, const std::string& name) const;
+
+  // Adds or replaces documents by key, all of them or none; of equal keys in one call the last
+  // wins. When it returns ok the batch is synced to disk and visible to every search that begins
+  // after. Errors: kInvalidArgument (names the key and the limit), kModelMissing, kModelMismatch,
+  // kNoSpace, kIoError, kCancelled, kFailedPrecondition (read-only).
+  // Cost: the embedding; some 0.2 GFLOP a token.
+  Result<AddReport> add(std::span<const Document> documents, const AddOptions& options = {});
+  Result<AddReport> add(const std::vector<Document>& documents, const AddOptions& options = {});
+  // Removes documents, all in one batch; unknown keys are no error. Returns how many were there.
+  // They are gone from every search that begins after.
+  Result<std::int64_t> remove(std::span<const std::string> keys, const RemoveOptions& options = {});
+  Result<std::int64_t> remove(const std::vector<std::string>& keys,
+                              const RemoveOptions& options = {});
+
+  // The whole document, without its vectors. Errors: kNotFound.
+  Result<Document> get(const std::string& key,
+                       const std::string& collection = kDefaultCollection) const;
+  // Keys in byte order, from the first one after `after`, at most `limit` of them.
+  Result<std::vector<std::string>> list_keys(const std::string& collection = kDefaultCollection,
+                                             const std::string& after = {},
+                                             std::int64_t limit = 1000) const;
+
+  // Passages nearest to the question. Errors: kInvalidArgument, kNotFound (the collection),
+  // kModelMissing, kModelMismatch, kCancelled.
+  Result<SearchResult> search(std::string_view query, const SearchOptions& options = {}) const;
+  // The same for a vector of the collection's width; it need not have unit length.
+  Result<SearchResult> search_vector(std::span<const float> vector,
+                                     const SearchOptions& options = {}) const;
+
+  Result<Stats> stats() const;
+  // Reads everything: checksums, counts, digests, both directions between documents and passages.
+  // Errors: kIoError, kCancelled; damage is not an error of the call but of the report.
+  Result<VerifyReport> verify(std::stop_token stop = {}) const;
+
+  // The model in use, loading it if need be. Errors: kModelMissing and the others of
+  // Embedder::open.
+  Result<Embedder> embedder() const;
+
+  // Saves the index cache and lets go of the folder. Every later call returns kFailedPrecondition.
+  Status close();
+
+  struct Impl;
+  // For query/ itself, which makes a Database of its parts.
+  explicit Database(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nestor

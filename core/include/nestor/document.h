@@ -1,0 +1,110 @@
+// Documents, metadata and what comes back of them.
+//
+//   nestor::Document doc{.key = "a", .title = "storage", .text = "RocksDB keeps sorted runs",
+//                        .metadata = {{"year", 2024}, {"tags", {"db", "lsm"}}}};
+//
+// Threads: values.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "nestor/export.h"
+#include "nestor/status.h"
+
+namespace nestor {
+
+// A string, an integer, a floating-point number or a boolean.
+class MetadataScalar {
+ public:
+  using Variant = std::variant<std::string, std::int64_t, double, bool>;
+  MetadataScalar(const char* text) : value_(std::string(text)) {}
+  MetadataScalar(std::string text) : value_(std::move(text)) {}
+  MetadataScalar(std::string_view text) : value_(std::string(text)) {}
+  template <typename Number>
+  requires std::is_arithmetic_v<Number> MetadataScalar(Number number) {
+    if constexpr (std::is_same_v<Number, bool>) {
+      value_ = number;
+    } else if constexpr (std::is_integral_v<Number>) {
+      // As parse_metadata does it: a whole number outside the range of int64 becomes a double.
+      if (number > 0 && static_cast<std::uint64_t>(number) > INT64_MAX) {
+        value_ = static_cast<double>(number);
+      } else {
+        value_ = static_cast<std::int64_t>(number);
+      }
+    } else {
+      value_ = static_cast<double>(number);
+    }
+  }
+  [[nodiscard]] const Variant& variant() const { return value_; }
+  bool operator==(const MetadataScalar&) const = default;
+
+ private:
+  Variant value_;
+};
+
+// One field's value: a scalar or a list of scalars.
+class MetadataValue {
+ public:
+  using List = std::vector<MetadataScalar>;
+  MetadataValue() : value_(MetadataScalar(std::string())) {}
+  MetadataValue(MetadataScalar scalar) : value_(std::move(scalar)) {}
+  MetadataValue(List list) : value_(std::move(list)) {}
+  MetadataValue(std::initializer_list<MetadataScalar> list) : value_(List(list)) {}
+  MetadataValue(const char* text) : value_(MetadataScalar(text)) {}
+  MetadataValue(std::string text) : value_(MetadataScalar(std::move(text))) {}
+  template <typename Number>
+  requires std::is_arithmetic_v<Number> MetadataValue(Number number)
+      : value_(MetadataScalar(number)) {}
+
+  [[nodiscard]] bool is_list() const { return std::holds_alternative<List>(value_); }
+  // REQUIRES: !is_list() and is_list() respectively.
+  [[nodiscard]] const MetadataScalar& scalar() const { return std::get<MetadataScalar>(value_); }
+  [[nodiscard]] const List& list() const { return std::get<List>(value_); }
+  bool operator==(const MetadataValue&) const = default;
+
+ private:
+  std::variant<MetadataScalar, List> value_;
+};
+
+using Metadata = std::map<std::string, MetadataValue>;
+
+// A JSON object with one member a field, in the order of the names; "{}" for none. Numbers keep
+// their kind: an integer comes back as an integer. Errors: none for what parse_metadata accepts.
+NESTOR_API std::string metadata_to_json(const Metadata& metadata);
+// Errors: kInvalidArgument for anything but an object of strings, finite numbers, booleans and flat
+// lists of them; over 1,024 fields, 1 MiB, or numbers outside the range of a double. A whole number
+// outside the range of int64 becomes a double.
+NESTOR_API Result<Metadata> parse_metadata(std::string_view json);
+
+struct Document {
+  std::string key =
+      {};  // 1 to 512 bytes of UTF-8 without NUL; names the document in its collection
+  std::string title = {};
+  std::string text = {};  // UTF-8, at most 16 MiB
+  Metadata metadata = {};
+  // Bring your own: used as it is instead of embedding the text; the text is then one passage.
+  // Empty: the collection's model embeds the text.
+  std::vector<float> vector = {};
+};
+
+// Half-open ranges of a passage in its document's text.
+struct ByteRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  bool operator==(const ByteRange&) const = default;
+};
+// Lines count from 1; both ends belong to the passage.
+struct LineRange {
+  std::int64_t first = 1;
+  std::int64_t last = 1;
+  bool operator==(const LineRange&) const = default;
+};
+
+}  // namespace nestor

@@ -1,0 +1,9 @@
+// Everything public in one include.
+#pragma once
+
+#include "nestor/database.h"
+#include "nestor/document.h"
+#include "nestor/embedder.h"
+#include "nestor/options.h"
+#include "nestor/status.h"
+#include "nestor/version.h"

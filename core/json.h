@@ -1,0 +1,22 @@
+// JSON from strangers: depth, member count, duplicate names and UTF-8 are checked while it is read.
+// Threads: free functions, safe anywhere.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "nestor/status.h"
+
+namespace nestor {
+
+struct JsonLimits {
+  int most_depth = 32;
+  std::int64_t most_values = 1'000'000;  // values of any kind, members and elements counted
+};
+
+// Errors: kInvalidArgument with the byte offset and the cause: not JSON, too deep, too many values,
+// a duplicate member name, ill-formed UTF-8, a number that no double holds, bytes after the end.
+Result<nlohmann::json> parse_json(std::string_view text, const JsonLimits& limits = {});
+
+}  // namespace nestor

@@ -1,0 +1,78 @@
+// Backend: the table of kernels the encoder is written in, chosen once when a model is opened. The
+// scalar backend is the definition; every other agrees with it within the tolerance its test
+// states.
+//
+// All matrices are row-major; a stride is the distance between two rows in floats. Kernels allocate
+// nothing, throw nothing and run on the calling thread alone: parallelism belongs to the encoder.
+// Threads: tables are constants; kernels may run on any number of threads at once.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "nestor/status.h"
+
+namespace nestor::embed {
+
+// A matrix somebody else owns: (rows, columns) with `stride` floats from row to row.
+struct ConstMatrix {
+  const float* data = nullptr;
+  std::int64_t stride = 0;
+};
+struct Matrix {
+  float* data = nullptr;
+  std::int64_t stride = 0;
+};
+
+struct ProductShape {
+  std::int64_t rows = 0;     // of a and of the result
+  std::int64_t columns = 0;  // of the result
+  std::int64_t inner = 0;    // summed over
+};
+
+// Keys a row of attention scores may look at: columns [begin, end).
+struct KeyRange {
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+};
+
+struct Backend {
+  const char* name;
+
+  // result(rows, columns) = factor * a(rows, inner) * b(columns, inner)^T: linear layers and q *
+  // k^T.
+  void (*product_transposed)(ProductShape shape, float factor, ConstMatrix a, ConstMatrix b,
+                             Matrix result);
+  // result(rows, columns) = a(rows, inner) * b(inner, columns): attention weights times values.
+  void (*product)(ProductShape shape, ConstMatrix a, ConstMatrix b, Matrix result);
+
+  // result = x / sqrt(mean(x^2) + epsilon) * scale, row by row; both (rows, width), contiguous.
+  void (*rms_norm)(std::int64_t rows, std::int64_t width, const float* x, const float* scale,
+                   float epsilon, float* result);
+  // sum += rms_norm(x): the "post" norms act on the branch before it is added to the stream.
+  void (*rms_norm_add)(std::int64_t rows, std::int64_t width, const float* x, const float* scale,
+                       float epsilon, float* sum);
+  // One head of one token, in place: rms_norm over its width, then the rotation of the pairs
+  // (i, i + width / 2) by the angles of its position; cosine and sine are (width / 2).
+  void (*norm_rotate)(std::int64_t width, float* head, const float* scale, float epsilon,
+                      const float* cosine, const float* sine);
+  // In place on (rows, columns): row r becomes the softmax over its key range, and 0 outside of it.
+  void (*softmax)(std::int64_t rows, std::int64_t columns, const KeyRange* ranges, Matrix scores);
+  // result(rows, width) = gelu_tanh(gate) * up, where gate_up is (rows, 2 * width): gate, then up.
+  void (*gelu_multiply)(std::int64_t rows, std::int64_t width, const float* gate_up, float* result);
+};
+
+// The definition: plain loops over std::exp and std::tanh, one fixed order of summation.
+const Backend& scalar_backend();
+// OpenBLAS for the products, vector code chosen at run time for the rest.
+const Backend& openblas_backend();
+
+// Every backend that runs on this machine, the preferred one first.
+std::span<const Backend* const> available_backends();
+
+// The preferred one, or the one `forced` names (NESTOR_FORCE_BACKEND; empty: nothing is forced).
+// Errors: kUnsupported (names the backends there are).
+Result<const Backend*> choose_backend(const std::string& forced);
+
+}  // namespace nestor::embed

@@ -1,0 +1,72 @@
+// Batcher: many texts over few threads, without padding. Texts go in order of length; short ones
+// are packed into groups by a token budget; each thread takes a group of its own. Where fewer
+// groups than threads are left, or one outweighs the rest, all threads share it.
+//
+// Threads: any number may call run at once; they take turns at batch borders, first come first
+// served.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "embed/activations.h"
+#include "embed/encoder.h"
+#include "nestor/options.h"
+#include "nestor/status.h"
+
+namespace nestor::embed {
+
+// A lock that is handed over in the order it was asked for, so that a query is not starved by an
+// ingest.
+class TurnLock {
+ public:
+  void lock();
+  void unlock();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t next_ticket_ = 0;
+  std::uint64_t now_serving_ = 0;
+};
+
+// Indices of the texts that are encoded together.
+struct TextGroup {
+  std::vector<std::size_t> texts;
+  std::int64_t tokens = 0;
+};
+
+// Groups of at most `budget` tokens (a longer text is a group of its own), the longest texts first.
+std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::int64_t budget);
+
+class Batcher {
+ public:
+  // Both must outlive the batcher.
+  Batcher(const Encoder& encoder, ThreadPool& pool);
+
+  // Encodes texts[i] into rows[i], (output_width). Progress is reported, and `stop` heard, between
+  // batches. Errors: those of Encoder::encode; kOutOfMemory.
+  Status run(std::span<const std::span<const std::int32_t>> texts, std::span<float* const> rows,
+             const std::stop_token& stop, const ProgressCallback& progress);
+
+ private:
+  using Texts = std::span<const std::span<const std::int32_t>>;
+  Status encode_group(const TextGroup& group, Texts texts, std::span<float* const> rows,
+                      const Team& team, const std::stop_token& stop,
+                      Activations& activations) const;
+  Status run_side_by_side(std::span<const TextGroup> groups, Texts texts,
+                          std::span<float* const> rows, const std::stop_token& stop);
+
+  const Encoder& encoder_;
+  ThreadPool& pool_;
+  TurnLock turn_;  // guards the scratch
+  std::vector<Activations>
+      activations_;  // one a thread; the first one is also that of shared passes
+};
+
+}  // namespace nestor::embed

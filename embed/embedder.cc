@@ -1,0 +1,268 @@
+#include "nestor/embedder.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <new>
+
+#include "core/check.h"
+#include "core/cpu_features.h"
+#include "core/log.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "core/thread_pool.h"
+#include "core/vector_math.h"
+#include "embed/backend.h"
+#include "embed/batcher.h"
+#include "embed/encoder.h"
+#include "embed/fingerprint.h"
+#include "embed/model_config.h"
+#include "embed/model_folder.h"
+#include "embed/prompt.h"
+#include "embed/tokenizer.h"
+#include "embed/weights.h"
+
+namespace nestor {
+namespace {
+
+constexpr std::size_t kMostTextBytes = 1 << 20;
+constexpr int kMostThreads = 1024;
+
+// Exceptions of the standard library and of those below end here.
+template <typename Work>
+auto without_exceptions(const char* action, const Work& work) -> decltype(work()) try {
+  return work();
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::kOutOfMemory, fmt::format("no memory to {}", action));
+} catch (const std::exception& error) {
+  return Status(StatusCode::kInternal, fmt::format("could not {}: {}", action, error.what()));
+}
+
+Status check_options(const EmbedderOptions& options) {
+  if (options.precision != "f32") {
+    return {StatusCode::kUnsupported,
+            fmt::format("the precision {} does not exist in this version; it has: f32",
+                        quote_for_message(options.precision))};
+  }
+  if (options.thread_count < 0 || options.thread_count > kMostThreads) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("{} threads, expected 0 (one a processor) to {}", options.thread_count,
+                        kMostThreads)};
+  }
+  return {};
+}
+
+Status check_text(std::string_view text, const char* what, std::size_t index) {
+  if (text.size() > kMostTextBytes) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("the {} of input {} has {} bytes, at most {} are embedded; split it", what,
+                        index, with_thousands(static_cast<std::int64_t>(text.size())),
+                        with_thousands(kMostTextBytes))};
+  }
+  if (const auto offset = find_invalid_utf8(text); offset.has_value()) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("the {} of input {} is not UTF-8: byte {} is 0x{:02x}", what, index,
+                        *offset, static_cast<unsigned char>(text[*offset]))};
+  }
+  return {};
+}
+
+Result<embed::SpaceParts> identify_model(const std::string& folder,
+                                         const embed::ModelConfig& config,
+                                         const embed::Tokenizer& tokenizer) {
+  embed::SpaceParts parts;
+  parts.config = &config;
+  parts.tokenizer_sha256 = tokenizer.sha256();
+  NESTOR_ASSIGN_OR_RETURN(parts.weights_sha256,
+                          embed::cached_sha256_of_file(folder + "/model.safetensors"));
+  for (const embed::DenseConfig& dense : config.dense) {
+    NESTOR_ASSIGN_OR_RETURN(
+        std::string sha256,
+        embed::cached_sha256_of_file(folder + "/" + dense.folder + "/model.safetensors"));
+    parts.dense_sha256s.push_back(std::move(sha256));
+  }
+  return parts;
+}
+
+// The widths the model was trained to be cut to that it has, and its own.
+std::vector<int> widths_of(int full_width) {
+  std::vector<int> widths = {full_width};
+  for (const int width : {768, 512, 256, 128}) {
+    if (width < full_width) widths.push_back(width);
+  }
+  return widths;
+}
+
+}  // namespace
+
+// Constant after open, but for the batcher's scratch, which takes turns by itself.
+struct Embedder::Impl {
+  Impl(embed::ModelConfig model_config, embed::Tokenizer model_tokenizer,
+       embed::Weights model_weights, const embed::Backend& backend,
+       std::unique_ptr<ThreadPool> thread_pool)
+      : config(std::move(model_config)),
+        tokenizer(std::move(model_tokenizer)),
+        weights(std::move(model_weights)),
+        encoder(config, weights, backend),
+        pool(std::move(thread_pool)),
+        batcher(encoder, *pool) {}
+
+  ~Impl() {
+    // A child has the pool's memory without its threads: waiting for them would never end.
+    if (getpid() != owner) (void)pool.release();
+  }
+
+  [[nodiscard]] Status check_process() const {
+    if (getpid() == owner) return {};
+    return {StatusCode::kFailedPrecondition,
+            fmt::format("this Embedder belongs to process {}; its threads did not follow the "
+                        "fork() into process {}. Open one after the fork.",
+                        owner, getpid())};
+  }
+
+  Result<std::vector<Embedding>> embed(std::span<const EmbedInput> inputs, Role role,
+                                       const EmbedOptions& options) const;
+
+  const pid_t owner = getpid();
+  const embed::ModelConfig config;
+  const embed::Tokenizer tokenizer;
+  const embed::Weights weights;
+  const embed::Encoder encoder;
+  std::unique_ptr<ThreadPool> pool;
+  mutable embed::Batcher batcher;
+  ModelInfo info;
+};
+
+Result<std::vector<Embedding>> Embedder::Impl::embed(std::span<const EmbedInput> inputs, Role role,
+                                                     const EmbedOptions& options) const {
+  NESTOR_RETURN_IF_ERROR(check_process());
+  const int width = options.width == 0 ? info.width : options.width;
+  if (std::find(info.widths.begin(), info.widths.end(), width) == info.widths.end()) {
+    std::string names;
+    for (const int have : info.widths) names += (names.empty() ? "" : ", ") + std::to_string(have);
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("width {}, this model has {}", options.width, names));
+  }
+  std::vector<Embedding> results(inputs.size());
+  std::vector<std::vector<std::int32_t>> ids(inputs.size());
+  std::vector<std::span<const std::int32_t>> texts(inputs.size());
+  std::vector<float*> rows(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    NESTOR_RETURN_IF_ERROR(check_text(inputs[i].text, "text", i));
+    NESTOR_RETURN_IF_ERROR(check_text(inputs[i].title, "title", i));
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (options.stop.stop_requested()) {
+      return Status(StatusCode::kCancelled, "the embedding was stopped");
+    }
+    NESTOR_ASSIGN_OR_RETURN(
+        embed::TokenizedText tokenized,
+        tokenizer.tokenize(
+            embed::prompted_text(config.prompts, role, inputs[i].title, inputs[i].text),
+            config.context_tokens));
+    ids[i] = std::move(tokenized.ids);
+    texts[i] = ids[i];
+    results[i].token_count = tokenized.token_count;
+    results[i].truncated = tokenized.truncated;
+    results[i].vector.resize(static_cast<std::size_t>(info.width));
+    rows[i] = results[i].vector.data();
+  }
+  NESTOR_RETURN_IF_ERROR(batcher.run(texts, rows, options.stop, options.progress));
+  if (width < info.width) {
+    for (Embedding& result : results) result.vector = cut_to_width(result.vector, width);
+  }
+  return results;
+}
+
+Embedder::Embedder(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+Embedder::Embedder(const Embedder&) = default;
+Embedder::Embedder(Embedder&&) noexcept = default;
+Embedder& Embedder::operator=(const Embedder&) = default;
+Embedder& Embedder::operator=(Embedder&&) noexcept = default;
+Embedder::~Embedder() = default;
+
+Result<Embedder> Embedder::open(const EmbedderOptions& options) {
+  return without_exceptions("load the model", [&]() -> Result<Embedder> {
+    NESTOR_RETURN_IF_ERROR(check_options(options));
+    NESTOR_ASSIGN_OR_RETURN(const embed::Backend* backend, embed::choose_backend(forced_backend()));
+    NESTOR_ASSIGN_OR_RETURN(const std::string folder,
+                            embed::find_model_folder(options.model_folder));
+    NESTOR_ASSIGN_OR_RETURN(embed::ModelConfig config, embed::read_model_config(folder));
+    const embed::TokenizerExpectation expected{.vocabulary_size = config.vocabulary_size,
+                                               .bos_id = config.bos_id,
+                                               .eos_id = config.eos_id};
+    NESTOR_ASSIGN_OR_RETURN(embed::Tokenizer tokenizer,
+                            embed::Tokenizer::load(folder + "/tokenizer.model", expected,
+                                                   options.allow_unverified_model));
+    auto pool = std::make_unique<ThreadPool>(options.thread_count);
+    NESTOR_ASSIGN_OR_RETURN(embed::Weights weights, embed::Weights::load(folder, config, *pool));
+    NESTOR_ASSIGN_OR_RETURN(const embed::SpaceParts parts,
+                            identify_model(folder, config, tokenizer));
+
+    ModelInfo info;
+    info.name = embed::model_name_of(parts);
+    info.folder = folder;
+    info.space = embed::space_of(parts);
+    info.precision = options.precision;
+    info.backend = backend->name;
+    info.weights_sha256 = parts.weights_sha256;
+    info.width = static_cast<int>(config.output_width());
+    info.widths = widths_of(info.width);
+    info.context_tokens = static_cast<int>(config.context_tokens);
+    info.thread_count = pool->thread_count();
+    if (info.name != "embeddinggemma-300m") {
+      log_to(options.log, LogLevel::kWarning,
+             fmt::format("{}: the weights are not those of a known model; its vectors are a space "
+                         "of their own, \"{}\"",
+                         folder, info.name));
+    }
+    auto impl = std::make_shared<Impl>(std::move(config), std::move(tokenizer), std::move(weights),
+                                       *backend, std::move(pool));
+    impl->info = std::move(info);
+    return Embedder(std::move(impl));
+  });
+}
+
+Result<std::vector<Embedding>> Embedder::embed(std::span<const EmbedInput> inputs, Role role,
+                                               const EmbedOptions& options) const {
+  NESTOR_CHECK(impl_ != nullptr, "an Embedder that was moved from");
+  return without_exceptions("embed", [&] { return impl_->embed(inputs, role, options); });
+}
+
+Result<Embedding> Embedder::embed_query(std::string_view text, const EmbedOptions& options) const {
+  const EmbedInput input{.text = text};
+  NESTOR_ASSIGN_OR_RETURN(std::vector<Embedding> results,
+                          embed(std::span(&input, 1), Role::kQuery, options));
+  return std::move(results.front());
+}
+
+Result<Embedding> Embedder::embed_document(std::string_view title, std::string_view text,
+                                           const EmbedOptions& options) const {
+  const EmbedInput input{.text = text, .title = title};
+  NESTOR_ASSIGN_OR_RETURN(std::vector<Embedding> results,
+                          embed(std::span(&input, 1), Role::kDocument, options));
+  return std::move(results.front());
+}
+
+Result<int> Embedder::count_tokens(std::string_view text) const {
+  NESTOR_CHECK(impl_ != nullptr, "an Embedder that was moved from");
+  return without_exceptions("count tokens", [&]() -> Result<int> {
+    NESTOR_RETURN_IF_ERROR(impl_->check_process());
+    if (const auto offset = find_invalid_utf8(text); offset.has_value()) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("the text is not UTF-8: byte {} is 0x{:02x}", *offset,
+                                static_cast<unsigned char>(text[*offset])));
+    }
+    NESTOR_ASSIGN_OR_RETURN(const std::int64_t count, impl_->tokenizer.count(text));
+    return static_cast<int>(count);
+  });
+}
+
+const ModelInfo& Embedder::info() const {
+  NESTOR_CHECK(impl_ != nullptr, "an Embedder that was moved from");
+  return impl_->info;
+}
+
+}  // namespace nestor

@@ -1,0 +1,291 @@
+#include "index/coarse_index.h"
+
+#include <faiss/IndexFlat.h>
+#include <faiss/utils/distances.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <new>
+#include <optional>
+
+#include "core/bytes.h"
+#include "core/check.h"
+#include "core/macros.h"
+#include "core/vector_math.h"
+#include "index/top_candidates.h"
+
+namespace nestor::index {
+namespace {
+
+// Rows scored before the best of them are picked: 1,024 scores stay in the first-level cache.
+constexpr std::int64_t kScanRows = 1024;
+// Rows are swept out once more than one in this many is dead.
+constexpr std::int64_t kSweepDivisor = 4;
+
+// The widest row there can be: bring-your-own vectors end there.
+constexpr std::uint32_t kMostWidth = 65536;
+// Rounding each of 65,536 components to float moves a squared length by less than 1e-6.
+constexpr double kUnitTolerance = 1e-4;
+
+Status out_of_memory(const char* action, std::int64_t row_count, int width) {
+  return Status(
+      StatusCode::kOutOfMemory,
+      fmt::format("coarse index: no memory to {} {} rows of width {}; free memory or use a "
+                  "narrower coarse width",
+                  action, row_count, width));
+}
+
+Status damaged(const std::string& what) {
+  return Status(StatusCode::kDataLoss,
+                "coarse index: " + what + "; the cache is damaged, build it anew from the store");
+}
+
+// Rows were normalised when they were written: anything else was not written by us.
+bool is_unit_or_zero(std::span<const float> row) {
+  const double square = dot(row, row);
+  return square == 0 || std::abs(square - 1) < kUnitTolerance;
+}
+
+}  // namespace
+
+struct CoarseIndex::Impl {
+  explicit Impl(int width) : rows(width) {}
+
+  [[nodiscard]] std::size_t row_count() const { return ids.size(); }
+  [[nodiscard]] const float* row(std::size_t position) const {
+    return rows.get_xb() + position * static_cast<std::size_t>(rows.d);
+  }
+  // Position of `id`, or row_count().
+  [[nodiscard]] std::size_t find(std::uint64_t id) const {
+    const auto found = std::lower_bound(ids.begin(), ids.end(), id);
+    return found != ids.end() && *found == id ? static_cast<std::size_t>(found - ids.begin())
+                                              : row_count();
+  }
+  void reserve(std::size_t more);
+  void sweep();
+
+  faiss::IndexFlatIP rows;          // (row_count, width), unit rows or zero rows
+  std::vector<std::uint64_t> ids;   // (row_count), ascending
+  std::vector<std::uint8_t> alive;  // (row_count), 0 or 1
+  std::int64_t dead_count = 0;
+  std::optional<std::uint64_t> last_id;  // the highest ever added, dead ones too
+};
+
+// Grows by doubling, as vectors do, for a reserve of just enough would copy all rows at each add.
+void CoarseIndex::Impl::reserve(std::size_t more) {
+  const std::size_t needed = row_count() + more;
+  if (needed > ids.capacity()) ids.reserve(std::max(needed, 2 * ids.capacity()));
+  if (needed > alive.capacity()) alive.reserve(std::max(needed, 2 * alive.capacity()));
+  const std::size_t needed_bytes = needed * rows.code_size;
+  if (needed_bytes > rows.codes.capacity()) {
+    rows.codes.reserve(std::max(needed_bytes, 2 * rows.codes.capacity()));
+  }
+}
+
+// By hand and not through IndexFlat::remove_ids: moving rows down allocates nothing, so it cannot
+// fail.
+void CoarseIndex::Impl::sweep() {
+  const std::size_t row_floats = static_cast<std::size_t>(rows.d);
+  float* base = rows.get_xb();
+  std::size_t kept = 0;
+  for (std::size_t position = 0; position < row_count(); ++position) {
+    if (alive[position] == 0) continue;
+    if (kept != position) {
+      std::copy_n(base + position * row_floats, row_floats, base + kept * row_floats);
+      ids[kept] = ids[position];
+    }
+    ++kept;
+  }
+  ids.resize(kept);
+  alive.assign(kept, 1);
+  rows.codes.resize(kept * rows.code_size);
+  rows.ntotal = static_cast<std::int64_t>(kept);
+  dead_count = 0;
+}
+
+CoarseIndex::CoarseIndex(int width) : impl_(nullptr) {
+  NESTOR_CHECK(width > 0, "a coarse index needs a width");
+  impl_ = std::make_unique<Impl>(width);
+}
+CoarseIndex::~CoarseIndex() = default;
+CoarseIndex::CoarseIndex(CoarseIndex&&) noexcept = default;
+CoarseIndex& CoarseIndex::operator=(CoarseIndex&&) noexcept = default;
+
+Status CoarseIndex::reserve(std::int64_t row_count) {
+  NESTOR_CHECK(row_count >= 0, "a negative number of rows");
+  try {
+    impl_->reserve(static_cast<std::size_t>(row_count));
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory("make room for", row_count, width());
+  }
+  return {};
+}
+
+Status CoarseIndex::add(std::span<const std::uint64_t> ids, std::span<const float> vectors) {
+  Impl& impl = *impl_;
+  const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
+  if (vectors.size() / row_floats != ids.size() || vectors.size() % row_floats != 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("coarse index: {} ids of width {} need {} values, {} were given",
+                              ids.size(), row_floats, ids.size() * row_floats, vectors.size()));
+  }
+  std::optional<std::uint64_t> last_id = impl.last_id;
+  for (const std::uint64_t id : ids) {
+    if (last_id.has_value() && id <= *last_id) {
+      return Status(
+          StatusCode::kInvalidArgument,
+          fmt::format("coarse index: row id {} comes after {}; ids must ascend and be above "
+                      "all earlier ones",
+                      id, *last_id));
+    }
+    last_id = id;
+  }
+  if (!all_finite(vectors)) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("coarse index: a NaN or an infinity among the values of {} rows; "
+                              "vectors must be finite",
+                              ids.size()));
+  }
+  NESTOR_RETURN_IF_ERROR(reserve(static_cast<std::int64_t>(ids.size())));
+  const std::size_t first = impl.row_count();
+  try {
+    impl.rows.add(static_cast<std::int64_t>(ids.size()), vectors.data());
+  } catch (const std::exception& error) {
+    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
+  }
+  // In place, without scratch: nothing after `reserve` can run out of memory.
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::span<float> row(impl.rows.get_xb() + (first + i) * row_floats, row_floats);
+    if (!normalize(row)) std::fill(row.begin(), row.end(), 0.0F);
+  }
+  impl.ids.insert(impl.ids.end(), ids.begin(), ids.end());
+  impl.alive.insert(impl.alive.end(), ids.size(), 1);
+  impl.last_id = last_id;
+  return {};
+}
+
+void CoarseIndex::remove(std::span<const std::uint64_t> ids) {
+  Impl& impl = *impl_;
+  for (const std::uint64_t id : ids) {
+    const std::size_t position = impl.find(id);
+    if (position == impl.row_count() || impl.alive[position] == 0) continue;
+    impl.alive[position] = 0;
+    ++impl.dead_count;
+  }
+  if (impl.dead_count * kSweepDivisor > impl.rows.ntotal) impl.sweep();
+}
+
+// The rows lie in a faiss::IndexFlatIP and are scored by FAISS's kernel, but IndexFlat::search is
+// not called: which of several equal rows its heap keeps at the cut is not defined (the lower id
+// leaves first), with k >= 100 it allocates inside an OpenMP region, where running out of memory
+// ends the program, and it takes tombstones through a virtual call a row. The kernel knows no
+// threads, so no OpenMP team is ever started and searches of many threads do not oversubscribe.
+Result<std::vector<Candidate>> CoarseIndex::search(std::span<const float> query,
+                                                   std::int64_t count) const {
+  const Impl& impl = *impl_;
+  const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
+  if (query.size() < row_floats || !all_finite(query.first(row_floats))) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        fmt::format("coarse index: a query needs {} finite values; it has {}{}", row_floats,
+                    query.size(), query.size() < row_floats ? "" : ", not all finite"));
+  }
+  if (count < 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("coarse index: {} candidates were asked for; the least is 0", count));
+  }
+  try {
+    const std::vector<float> unit = cut_to_width(query, impl.rows.d);
+    TopCandidates best(std::min(count, live_count()));
+    float scores[kScanRows];
+    for (std::int64_t first = 0; first < impl.rows.ntotal; first += kScanRows) {
+      const std::size_t block =
+          static_cast<std::size_t>(std::min(kScanRows, impl.rows.ntotal - first));
+      const std::size_t base = static_cast<std::size_t>(first);
+      faiss::fvec_inner_products_ny(scores, unit.data(), impl.row(base), row_floats, block);
+      for (std::size_t i = 0; i < block; ++i) {
+        if (scores[i] >= best.threshold() && impl.alive[base + i] != 0) {
+          best.offer({.id = impl.ids[base + i], .score = scores[i]});
+        }
+      }
+    }
+    return best.take();
+  } catch (const std::bad_alloc&) {
+    return out_of_memory("rank", std::min(count, live_count()), width());
+  } catch (const std::exception& error) {
+    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
+  }
+}
+
+int CoarseIndex::width() const { return impl_->rows.d; }
+
+std::int64_t CoarseIndex::live_count() const {
+  return static_cast<std::int64_t>(impl_->row_count()) - impl_->dead_count;
+}
+
+std::int64_t CoarseIndex::memory_bytes() const {
+  return static_cast<std::int64_t>(impl_->rows.codes.capacity() + impl_->alive.capacity() +
+                                   impl_->ids.capacity() * sizeof(std::uint64_t));
+}
+
+std::string CoarseIndex::serialize() const {
+  const Impl& impl = *impl_;
+  ByteWriter writer;
+  writer.u32(static_cast<std::uint32_t>(width()));
+  writer.u64(static_cast<std::uint64_t>(live_count()));
+  for (std::size_t position = 0; position < impl.row_count(); ++position) {
+    if (impl.alive[position] != 0) writer.u64(impl.ids[position]);
+  }
+  for (std::size_t position = 0; position < impl.row_count(); ++position) {
+    if (impl.alive[position] == 0) continue;
+    writer.floats({impl.row(position), static_cast<std::size_t>(width())});
+  }
+  return writer.take();
+}
+
+Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes) {
+  ByteReader reader(bytes);
+  std::uint32_t width = 0;
+  std::uint64_t count = 0;
+  if (!reader.u32(width) || !reader.u64(count)) {
+    return damaged(fmt::format("{} bytes, the shortest has 12", bytes.size()));
+  }
+  if (width == 0 || width > kMostWidth) {
+    return damaged(fmt::format("width {}, expected 1 to {}", width, kMostWidth));
+  }
+  const std::uint64_t row_bytes = sizeof(std::uint64_t) + sizeof(float) * std::uint64_t{width};
+  const std::uint64_t rest_bytes = reader.rest().size();
+  if (rest_bytes % row_bytes != 0 || rest_bytes / row_bytes != count) {
+    return damaged(fmt::format("{} bytes after the head do not hold {} rows of {} bytes",
+                               rest_bytes, count, row_bytes));
+  }
+  try {
+    std::vector<std::uint64_t> ids(count);
+    for (std::uint64_t& id : ids) reader.u64(id);
+    CoarseIndex index(static_cast<int>(width));
+    index.impl_->reserve(count);
+    std::vector<float> row(width);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      if (i > 0 && ids[i] <= ids[i - 1]) {
+        return damaged(fmt::format("row id {} after {}", ids[i], ids[i - 1]));
+      }
+      reader.floats(row);
+      if (!all_finite(row) || !is_unit_or_zero(row)) {
+        return damaged(fmt::format("row {} is neither of unit length nor zero", ids[i]));
+      }
+      index.impl_->rows.add(1, row.data());
+    }
+    index.impl_->alive.assign(count, 1);
+    if (!ids.empty()) index.impl_->last_id = ids.back();
+    index.impl_->ids = std::move(ids);
+    return index;
+  } catch (const std::bad_alloc&) {
+    return out_of_memory("read", static_cast<std::int64_t>(count), static_cast<int>(width));
+  } catch (const std::exception& error) {
+    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
+  }
+}
+
+}  // namespace nestor::index

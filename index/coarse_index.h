@@ -1,0 +1,65 @@
+// CoarseIndex: the prefixes of all live rows at one width, in a flat FAISS index (inner product of
+// unit rows = cosine). Row ids are ours; a removed row is masked at once and swept out when a
+// quarter is dead.
+//
+// Threads: any number of searches at once; add and remove need the owner's exclusive lock.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestor/status.h"
+
+namespace nestor::index {
+
+struct Candidate {
+  std::uint64_t id = 0;
+  float score = 0;  // cosine at the index's width
+};
+
+class CoarseIndex {
+ public:
+  explicit CoarseIndex(int width);
+  ~CoarseIndex();
+  CoarseIndex(CoarseIndex&&) noexcept;
+  CoarseIndex& operator=(CoarseIndex&&) noexcept;
+
+  // `vectors` (ids, width); each is normalised. Ids must ascend and be above all earlier ones (the
+  // store gives them out so). Rows whose prefix is all zero score 0 with everything and stay
+  // findable. All or nothing.
+  // Errors: kOutOfMemory, kInvalidArgument (ids do not ascend, a value is not finite, sizes
+  // differ).
+  Status add(std::span<const std::uint64_t> ids, std::span<const float> vectors);
+  // Room for that many more rows, so that the next `add` of up to as many cannot run out of memory.
+  // Errors: kOutOfMemory.
+  Status reserve(std::int64_t row_count);
+  // Unknown ids are passed over. Cost: a search by halves each; every time a quarter is dead, one
+  // pass over all rows.
+  void remove(std::span<const std::uint64_t> ids);
+  // The best `count` live rows, best first; of equal scores the lower id first. Fewer only if fewer
+  // are live. `query` (at least width); its prefix is normalised here. One thread, the caller's.
+  // Errors: kInvalidArgument (query too short or not finite, count below 0), kOutOfMemory.
+  // Cost: one pass over all rows.
+  Result<std::vector<Candidate>> search(std::span<const float> query, std::int64_t count) const;
+
+  [[nodiscard]] int width() const;
+  [[nodiscard]] std::int64_t live_count() const;
+  // Bytes held for rows, ids and marks, spare capacity included.
+  [[nodiscard]] std::int64_t memory_bytes() const;
+
+  // The live rows as bytes for index_file, and back. `parse` checks every length and value before
+  // use. Errors of parse: kDataLoss (what was found), kOutOfMemory.
+  // STORED: storage/FORMAT.md, section "Index caches".
+  [[nodiscard]] std::string serialize() const;
+  static Result<CoarseIndex> parse(std::string_view bytes);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nestor::index

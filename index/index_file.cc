@@ -1,0 +1,197 @@
+#include "index/index_file.h"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <string_view>
+
+#include "core/bytes.h"
+#include "core/file.h"
+#include "core/macros.h"
+
+namespace nestor::index {
+namespace {
+
+constexpr std::string_view kMagic = "NSTRINDX";
+// Magic, version, identity length, payload length, payload hash.
+constexpr std::uint64_t kFixedBytes = 8 + 4 + 4 + 8 + 8;
+constexpr std::uint64_t kHeadHashBytes = 8;
+// Of the coded identity; a collection's name and a space's hex digits need far less.
+constexpr std::uint32_t kMostIdentityBytes = 64 * 1024;
+
+std::string encode_identity(const IndexIdentity& identity) {
+  ByteWriter writer;
+  writer.string(identity.collection);
+  writer.u32(identity.collection_id);
+  writer.string(identity.space);
+  writer.u32(static_cast<std::uint32_t>(identity.width));
+  writer.u64(identity.sequence);
+  writer.u64(identity.digest.low);
+  writer.u64(identity.digest.high);
+  return writer.take();
+}
+
+bool decode_identity(std::string_view bytes, IndexIdentity& identity) {
+  ByteReader reader(bytes);
+  std::string_view collection;
+  std::string_view space;
+  std::uint32_t width = 0;
+  reader.string(collection);
+  reader.u32(identity.collection_id);
+  reader.string(space);
+  reader.u32(width);
+  reader.u64(identity.sequence);
+  reader.u64(identity.digest.low);
+  reader.u64(identity.digest.high);
+  identity.collection = collection;
+  identity.space = space;
+  identity.width = static_cast<int>(width);
+  return reader.finished();
+}
+
+struct Head {
+  std::uint32_t identity_bytes = 0;
+  std::uint64_t payload_bytes = 0;
+  std::uint64_t payload_hash = 0;
+};
+
+Status damaged(const std::string& path, const std::string& what) {
+  return Status(StatusCode::kDataLoss,
+                fmt::format("{}: {}; this index cache is damaged, it is built anew from the store",
+                            path, what));
+}
+
+// The fixed part and what it says about lengths, against the length that the file has.
+Result<Head> decode_head(const std::string& path, std::string_view fixed,
+                         std::uint64_t file_bytes) {
+  ByteReader reader(fixed);
+  std::string_view magic;
+  std::uint32_t version = 0;
+  Head head;
+  if (!reader.raw(kMagic.size(), magic) || magic != kMagic) {
+    return damaged(path, fmt::format("does not begin with {}", kMagic));
+  }
+  reader.u32(version);
+  // Before the hash, which another version may keep elsewhere. A damaged version number is called
+  // another version too; both end in a rebuild.
+  if (version != kIndexFileVersion) {
+    return Status(
+        StatusCode::kUnsupported,
+        fmt::format("{}: an index cache of format version {}, this Nestor reads version {}; it "
+                    "is built anew from the store",
+                    path, version, kIndexFileVersion));
+  }
+  reader.u32(head.identity_bytes);
+  reader.u64(head.payload_bytes);
+  reader.u64(head.payload_hash);
+  if (head.identity_bytes > kMostIdentityBytes) {
+    return damaged(path, fmt::format("an identity of {} bytes, the most is {}", head.identity_bytes,
+                                     kMostIdentityBytes));
+  }
+  // No sum with payload_bytes, which may be anything: it could wrap.
+  const std::uint64_t head_bytes = kFixedBytes + head.identity_bytes + kHeadHashBytes;
+  if (file_bytes < head_bytes || file_bytes - head_bytes != head.payload_bytes) {
+    return damaged(path, fmt::format("has {} bytes; its head of {} promises {} more", file_bytes,
+                                     head_bytes, head.payload_bytes));
+  }
+  return head;
+}
+
+Result<IndexFile> read_checked(const std::string& path) {
+  NESTOR_ASSIGN_OR_RETURN(const RandomAccessFile file, RandomAccessFile::open(path));
+  if (file.bytes() < kFixedBytes + kHeadHashBytes) {
+    return damaged(path, fmt::format("has {} bytes, the shortest has {}", file.bytes(),
+                                     kFixedBytes + kHeadHashBytes));
+  }
+  std::string head_bytes(kFixedBytes, '\0');
+  NESTOR_RETURN_IF_ERROR(file.read(0, head_bytes));
+  NESTOR_ASSIGN_OR_RETURN(const Head head, decode_head(path, head_bytes, file.bytes()));
+
+  const std::uint64_t hashed_bytes = kFixedBytes + head.identity_bytes;
+  head_bytes.resize(hashed_bytes + kHeadHashBytes);
+  NESTOR_RETURN_IF_ERROR(file.read(0, head_bytes));
+  const std::string_view all = head_bytes;
+  ByteReader hash_reader(all.substr(hashed_bytes));
+  std::uint64_t head_hash = 0;
+  hash_reader.u64(head_hash);
+  if (head_hash != hash64(all.substr(0, hashed_bytes))) {
+    return damaged(path, "the checksum of its head is wrong");
+  }
+  IndexFile result;
+  if (!decode_identity(all.substr(kFixedBytes, head.identity_bytes), result.identity)) {
+    return damaged(path, "its identity does not decode");
+  }
+  result.payload.resize(head.payload_bytes);
+  NESTOR_RETURN_IF_ERROR(file.read(hashed_bytes + kHeadHashBytes, result.payload));
+  if (hash64(result.payload) != head.payload_hash) {
+    return damaged(
+        path, fmt::format("the checksum of its {} bytes of rows is wrong", result.payload.size()));
+  }
+  return result;
+}
+
+Status out_of_memory(const std::string& path) {
+  return Status(StatusCode::kOutOfMemory, path + ": no memory to hold this index cache");
+}
+
+}  // namespace
+
+std::string describe_mismatch(const IndexIdentity& found, const IndexIdentity& expected) {
+  const auto differs = [](const char* field, const auto& is, const auto& should) {
+    return fmt::format("{} is {}, expected {}", field, is, should);
+  };
+  if (found.collection != expected.collection) {
+    return differs("the collection", found.collection, expected.collection);
+  }
+  if (found.collection_id != expected.collection_id) {
+    return differs("the collection's number", found.collection_id, expected.collection_id);
+  }
+  if (found.space != expected.space) {
+    return differs("the vector space", found.space, expected.space);
+  }
+  if (found.width != expected.width) return differs("the width", found.width, expected.width);
+  if (found.sequence != expected.sequence) {
+    return differs("the sequence", found.sequence, expected.sequence);
+  }
+  if (found.digest != expected.digest) {
+    return fmt::format("the digest at sequence {} is {:016x}{:016x}, expected {:016x}{:016x}",
+                       found.sequence, found.digest.high, found.digest.low, expected.digest.high,
+                       expected.digest.low);
+  }
+  return {};
+}
+
+Status write_index_file(const std::string& path, const IndexFile& file) {
+  try {
+    const std::string identity = encode_identity(file.identity);
+    if (identity.size() > kMostIdentityBytes) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("{}: an identity of {} bytes, the most is {}", path,
+                                identity.size(), kMostIdentityBytes));
+    }
+    ByteWriter head;
+    head.raw(kMagic);
+    head.u32(kIndexFileVersion);
+    head.u32(static_cast<std::uint32_t>(identity.size()));
+    head.u64(file.payload.size());
+    head.u64(hash64(file.payload));
+    head.raw(identity);
+    head.u64(hash64(head.bytes()));
+    std::string bytes = head.take();
+    bytes.reserve(bytes.size() + file.payload.size());
+    bytes += file.payload;
+    return write_file_atomic(path, bytes);
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory(path);
+  }
+}
+
+Result<IndexFile> read_index_file(const std::string& path) {
+  try {
+    return read_checked(path);
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory(path);
+  }
+}
+
+}  // namespace nestor::index

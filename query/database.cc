@@ -1,0 +1,237 @@
+#include "nestor/database.h"
+
+#include <unistd.h>
+
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "core/macros.h"
+#include "query/database_impl.h"
+#include "query/input_check.h"
+#include "query/open_database.h"
+
+namespace nestor {
+namespace {
+
+// Nothing thrown crosses the public interface, whatever a library below may do.
+template <typename Call>
+auto guarded(const Call& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+  } catch (const std::exception& error) {
+    return Status(StatusCode::kInternal, error.what());
+  }
+}
+
+// A moved-from handle is a closed one.
+Status moved_from() {
+  return {StatusCode::kFailedPrecondition, "this database handle was moved away"};
+}
+
+std::string precision_of(const storage::Collection& collection) {
+  if (collection.rows_by_mode.empty()) return collection.external ? "external" : "";
+  if (collection.rows_by_mode.size() > 1) return "mixed";
+  switch (static_cast<storage::NumericMode>(collection.rows_by_mode.begin()->first)) {
+    case storage::NumericMode::kF32:
+      return "f32";
+    case storage::NumericMode::kExternal:
+      return "external";
+    case storage::NumericMode::kBf16:
+      return "bf16";
+    case storage::NumericMode::kInt8:
+      return "int8";
+  }
+  return "unknown";
+}
+
+CollectionStats stats_of(const storage::Collection& collection) {
+  return {.name = collection.name,
+          .documents = collection.documents,
+          .passages = collection.passages,
+          .width = collection.width,
+          .space = collection.external ? "external" : collection.space,
+          .model = collection.model,
+          .precision = precision_of(collection),
+          .text_bytes = collection.text_bytes,
+          .truncated_passages = collection.truncated_passages};
+}
+
+}  // namespace
+
+// Holds the handle open for the rest of the function it stands in.
+#define NESTOR_ENTER()                       \
+  if (impl_ == nullptr) return moved_from(); \
+  const auto entered = impl_->enter();       \
+  if (!entered.ok()) return entered.status()
+
+namespace query {
+
+Result<Database> open_database(const std::string& path, const OpenOptions& options,
+                               EncoderFactory encoder) {
+  return guarded([&]() -> Result<Database> {
+    NESTOR_ASSIGN_OR_RETURN(auto store, storage::DocumentStore::open(
+                                            path, {.create_if_missing = options.create_if_missing,
+                                                   .read_only = options.read_only,
+                                                   .log = options.log}));
+    return Database(
+        std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options.log));
+  });
+}
+
+}  // namespace query
+
+Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
+  EmbedderOptions embedder = options.embedder;
+  if (!embedder.log) embedder.log = options.log;
+  return query::open_database(path, options,
+                              query::embedder_factory(embedder, options.shared_embedder));
+}
+
+Database::Database(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Database::Database(Database&&) noexcept = default;
+Database& Database::operator=(Database&&) noexcept = default;
+Database::~Database() = default;
+
+Result<bool> Database::create_collection(const std::string& name,
+                                         const CollectionOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->create_collection(name, options); });
+}
+
+Status Database::set_attribute(const std::string& collection, const std::string& name,
+                               const std::string& value) {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->set_attribute(collection, name, value); });
+}
+
+Result<std::string> Database::attribute(const std::string& collection,
+                                        const std::string& name) const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<std::string> {
+    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*impl_->current_view(), collection));
+    if (!found.has_value()) return std::string();
+    const auto attribute = found->attributes.find(name);
+    return attribute == found->attributes.end() ? std::string() : attribute->second;
+  });
+}
+
+Result<AddReport> Database::add(std::span<const Document> documents, const AddOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->add(documents, options); });
+}
+
+Result<AddReport> Database::add(const std::vector<Document>& documents, const AddOptions& options) {
+  return add(std::span(documents), options);
+}
+
+Result<std::int64_t> Database::remove(std::span<const std::string> keys,
+                                      const RemoveOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->remove(keys, options); });
+}
+
+Result<std::int64_t> Database::remove(const std::vector<std::string>& keys,
+                                      const RemoveOptions& options) {
+  return remove(std::span(keys), options);
+}
+
+Result<Document> Database::get(const std::string& key, const std::string& collection) const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<Document> {
+    NESTOR_RETURN_IF_ERROR(query::check_key(key));
+    const auto view = impl_->current_view();
+    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*view, collection));
+    if (found.has_value()) {
+      NESTOR_ASSIGN_OR_RETURN(auto stored, impl_->store->find_document(*view, found->id, key));
+      if (stored.has_value()) return std::move(stored->document);
+    }
+    return Status(StatusCode::kNotFound,
+                  "no document '" + key + "' in collection '" + collection + "'");
+  });
+}
+
+Result<std::vector<std::string>> Database::list_keys(const std::string& collection,
+                                                     const std::string& after,
+                                                     std::int64_t limit) const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<std::vector<std::string>> {
+    if (limit < 1) {
+      return Status(StatusCode::kInvalidArgument,
+                    "limit is " + std::to_string(limit) + "; at least 1 is expected");
+    }
+    const auto view = impl_->current_view();
+    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*view, collection));
+    if (!found.has_value()) return std::vector<std::string>();
+    return impl_->store->list_keys(*view, found->id, after, limit);
+  });
+}
+
+Result<SearchResult> Database::search(std::string_view query, const SearchOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->search_text(query, options); });
+}
+
+Result<SearchResult> Database::search_vector(std::span<const float> vector,
+                                             const SearchOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->search_vector(vector, options); });
+}
+
+Result<Stats> Database::stats() const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<Stats> {
+    const auto view = impl_->current_view();
+    NESTOR_ASSIGN_OR_RETURN(const auto collections, impl_->store->collections(*view));
+    Stats stats{.path = impl_->store->path(),
+                .format_version = storage::kFormatVersion,
+                .sequence = impl_->store->sequence(*view),
+                .disk_bytes = impl_->store->disk_bytes(),
+                .collections = {}};
+    for (const storage::Collection& collection : collections)
+      stats.collections.push_back(stats_of(collection));
+    return stats;
+  });
+}
+
+Result<VerifyReport> Database::verify(std::stop_token stop) const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<VerifyReport> {
+    NESTOR_ASSIGN_OR_RETURN(VerifyReport report, impl_->store->verify(stop));
+    const auto view = impl_->current_view();
+    NESTOR_ASSIGN_OR_RETURN(const auto collections, impl_->store->collections(*view));
+    for (const storage::Collection& collection : collections) {
+      if (collection.passages == 0) continue;
+      const auto loaded = query::load_ladder(*impl_->store, *view, collection, {});
+      if (!loaded.ok()) {
+        report.problems.push_back(loaded.status().message());
+      } else if (!loaded.value().note.empty()) {
+        report.notes.push_back("index cache of collection '" + collection.name +
+                               "' is of no use: " + loaded.value().note);
+      }
+    }
+    return report;
+  });
+}
+
+Result<Embedder> Database::embedder() const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<Embedder> {
+    NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder, impl_->encoder());
+    if (encoder->embedder() == nullptr) {
+      return Status(StatusCode::kFailedPrecondition,
+                    "this database was opened with an encoder of its own");
+    }
+    return *encoder->embedder();
+  });
+}
+
+Status Database::close() {
+  if (impl_ == nullptr) return moved_from();
+  if (::getpid() != impl_->owner) return impl_->enter().status();
+  return guarded([&] { return impl_->close(); });
+}
+
+}  // namespace nestor

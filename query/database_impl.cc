@@ -1,0 +1,359 @@
+#include "query/database_impl.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/log.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "query/input_check.h"
+#include "query/planner.h"
+#include "query/stopwatch.h"
+#include "query/store_source.h"
+
+namespace nestor {
+
+using storage::Collection;
+using ViewPointer = storage::DocumentStore::ViewPointer;
+
+Database::Impl::Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
+                     LogCallback log_callback)
+    : owner(::getpid()),
+      log(std::move(log_callback)),
+      store(std::move(opened)),
+      view(store->view()),
+      encoder_factory_(std::move(factory)) {}
+
+Database::Impl::~Impl() {
+  if (::getpid() != owner) {
+    // After fork() RocksDB's threads are not in this process, and its destructor would wait for
+    // them.
+    static_cast<void>(store.release());
+    return;
+  }
+  if (Status status = close(); !status.ok() && status.code() != StatusCode::kFailedPrecondition) {
+    log_to(log, LogLevel::kWarning, "index cache not saved: " + status.message());
+  }
+}
+
+Result<std::shared_lock<std::shared_mutex>> Database::Impl::enter() const {
+  if (::getpid() != owner) {
+    return Status(
+        StatusCode::kFailedPrecondition,
+        fmt::format(
+            "this database was opened by process {}; a fork of it cannot use the handle. Open the "
+            "database again in process {}",
+            owner, ::getpid()));
+  }
+  std::shared_lock lock(lifecycle);
+  if (store == nullptr) {
+    return Status(StatusCode::kFailedPrecondition, "this database was closed; open it again");
+  }
+  return lock;
+}
+
+Result<query::EncoderPointer> Database::Impl::encoder() const {
+  const std::lock_guard lock(encoder_mutex_);
+  if (encoder_ == nullptr) {
+    NESTOR_ASSIGN_OR_RETURN(encoder_, encoder_factory_());
+  }
+  return encoder_;
+}
+
+ViewPointer Database::Impl::current_view() const {
+  const std::shared_lock lock(state);
+  return view;
+}
+
+Result<std::optional<Collection>> Database::Impl::find(const storage::DocumentStore::View& seen,
+                                                       const std::string& name) const {
+  NESTOR_RETURN_IF_ERROR(query::check_collection_name(name));
+  NESTOR_ASSIGN_OR_RETURN(auto found, store->find_collection(seen, name));
+  if (found.has_value() || name == kDefaultCollection) return found;
+  NESTOR_ASSIGN_OR_RETURN(const auto known, store->collections(seen));
+  std::string names;
+  for (const Collection& collection : known) names += (names.empty() ? "" : ", ") + collection.name;
+  return Status(StatusCode::kNotFound, fmt::format("no collection '{}' in {}; there are: {}", name,
+                                                   store->path(), names.empty() ? "none" : names));
+}
+
+Result<bool> Database::Impl::create_collection(const std::string& name,
+                                               const CollectionOptions& collection_options) {
+  NESTOR_RETURN_IF_ERROR(query::check_collection_name(name));
+  const int width = collection_options.vector_width;
+  if (width < 0 || width > query::kMostVectorWidth) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        fmt::format(
+            "a vector width of {}; 1 to {} are possible, 0 for a collection that embeds its texts",
+            width, query::kMostVectorWidth));
+  }
+  const std::lock_guard writer(writing);
+  NESTOR_ASSIGN_OR_RETURN(const auto found, store->find_collection(*current_view(), name));
+  if (found.has_value()) {
+    if (found->external == (width > 0) && (width == 0 || found->width == width)) return false;
+    return Status(
+        StatusCode::kAlreadyExists,
+        fmt::format("collection '{}' exists and {}", name,
+                    found->external ? fmt::format("keeps vectors of width {}", found->width)
+                                    : std::string("embeds its texts")));
+  }
+  NESTOR_ASSIGN_OR_RETURN(const Collection made, store->create_collection(name, width, width > 0));
+  const std::unique_lock lock(state);
+  view = store->view();
+  return made.name == name;
+}
+
+Status Database::Impl::set_attribute(const std::string& collection, const std::string& name,
+                                     const std::string& value) {
+  const std::lock_guard writer(writing);
+  NESTOR_ASSIGN_OR_RETURN(const auto found, find(*current_view(), collection));
+  if (!found.has_value()) {
+    NESTOR_ASSIGN_OR_RETURN(const Collection made, store->create_collection(collection, 0, false));
+    log_to(log, LogLevel::kInfo, "made collection " + made.name);
+  } else if (const auto old = found->attributes.find(name);
+             old == found->attributes.end() ? value.empty() : old->second == value) {
+    return {};
+  }
+  NESTOR_RETURN_IF_ERROR(store->set_attribute(collection, name, value));
+  const std::unique_lock lock(state);
+  view = store->view();
+  if (const auto loaded = indexes.find(collection); loaded != indexes.end()) {
+    NESTOR_ASSIGN_OR_RETURN(const auto now, store->find_collection(*view, collection));
+    if (now.has_value()) loaded->second.collection = *now;
+  }
+  return {};
+}
+
+Result<AddReport> Database::Impl::add(std::span<const Document> documents,
+                                      const AddOptions& options) {
+  if (store->read_only()) {
+    return Status(StatusCode::kFailedPrecondition,
+                  store->path() + " was opened read-only; nothing can be added");
+  }
+  const std::lock_guard writer(writing);
+  const ViewPointer seen = current_view();
+  NESTOR_RETURN_IF_ERROR(query::check_collection_name(options.collection));
+  NESTOR_ASSIGN_OR_RETURN(const auto collection, store->find_collection(*seen, options.collection));
+  const auto get_encoder = [this] { return encoder(); };
+  NESTOR_ASSIGN_OR_RETURN(
+      query::PreparedBatch prepared,
+      query::prepare_batch(*store, *seen, collection, documents, options, get_encoder));
+  if (prepared.batch.writes.empty()) return prepared.report;
+  if (prepared.collection_missing) {
+    NESTOR_ASSIGN_OR_RETURN(
+        const Collection made,
+        store->create_collection(options.collection, prepared.external ? prepared.batch.width : 0,
+                                 prepared.external));
+    log_to(log, LogLevel::kInfo, "made collection " + made.name);
+  }
+  NESTOR_ASSIGN_OR_RETURN(const storage::Commit commit, store->commit(prepared.batch));
+  publish(commit, prepared.batch);
+  return prepared.report;
+}
+
+Result<std::int64_t> Database::Impl::remove(std::span<const std::string> keys,
+                                            const RemoveOptions& options) {
+  if (store->read_only()) {
+    return Status(StatusCode::kFailedPrecondition,
+                  store->path() + " was opened read-only; nothing can be removed");
+  }
+  for (const std::string& key : keys) NESTOR_RETURN_IF_ERROR(query::check_key(key));
+  const std::lock_guard writer(writing);
+  const ViewPointer seen = current_view();
+  NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*seen, options.collection));
+  if (!collection.has_value()) return 0;
+  storage::Batch batch{.collection = options.collection,
+                       .width = collection->width,
+                       .space = collection->space,
+                       .model = collection->model};
+  for (const std::string& key : std::set<std::string>(keys.begin(), keys.end())) {
+    NESTOR_ASSIGN_OR_RETURN(const auto document, store->find_document(*seen, collection->id, key));
+    if (document.has_value()) batch.removals.push_back(key);
+  }
+  if (batch.removals.empty()) return 0;
+  NESTOR_ASSIGN_OR_RETURN(const storage::Commit commit, store->commit(batch));
+  publish(commit, batch);
+  return commit.removed_documents;
+}
+
+void Database::Impl::publish(const storage::Commit& commit, const storage::Batch& batch) {
+  changed_.insert(batch.collection);
+  std::vector<float> rows;  // (ids, width)
+  const bool indexed = [&] {
+    const std::shared_lock lock(state);
+    return indexes.contains(batch.collection);
+  }();
+  if (indexed) {
+    rows.reserve(commit.row_ids.size() * static_cast<std::size_t>(commit.collection.width));
+    for (const storage::DocumentWrite& write : batch.writes) {
+      for (const storage::Row& row : write.rows)
+        rows.insert(rows.end(), row.vector.begin(), row.vector.end());
+    }
+  }
+  const std::unique_lock lock(state);
+  view = store->view();
+  const auto found = indexes.find(batch.collection);
+  if (found == indexes.end()) return;
+  LoadedIndex& index = found->second;
+  // A search may have loaded the index between the two locks; it is then made anew at the next
+  // search.
+  Status status = indexed ? Status() : Status(StatusCode::kInternal, "loaded meanwhile");
+  if (status.ok()) {
+    index.loaded.ladder->remove(commit.removed_row_ids);
+    status = index.loaded.ladder->add(commit.row_ids, rows);
+  }
+  if (!status.ok()) {
+    log_to(log, LogLevel::kInfo,
+           "index dropped, to be made anew from the store: " + status.message());
+    indexes.erase(found);
+    return;
+  }
+  index.collection = commit.collection;
+  index.loaded.caught_up_rows +=
+      static_cast<std::int64_t>(commit.row_ids.size() + commit.removed_row_ids.size());
+}
+
+Status Database::Impl::ensure_index(const std::string& name, int width) const {
+  const std::unique_lock lock(state);
+  auto found = indexes.find(name);
+  if (found == indexes.end()) {
+    NESTOR_ASSIGN_OR_RETURN(const auto collection, store->find_collection(*view, name));
+    if (!collection.has_value() || collection->width == 0) {
+      return {StatusCode::kNotFound, fmt::format("no collection '{}'", name)};
+    }
+    NESTOR_ASSIGN_OR_RETURN(query::LoadedLadder loaded,
+                            query::load_ladder(*store, *view, *collection, log));
+    found = indexes.emplace(name, LoadedIndex{*collection, std::move(loaded)}).first;
+  }
+  LoadedIndex& index = found->second;
+  if (index.loaded.ladder->has(width)) return {};
+  const query::StoreSource source(*store, *view, index.collection);
+  return index.loaded.ladder->build(width, source);
+}
+
+Result<query::CoarseResult> Database::Impl::coarse_pass(std::span<const float> query,
+                                                        const SearchOptions& options,
+                                                        ViewPointer& seen,
+                                                        Collection& collection) const {
+  while (true) {
+    NESTOR_ASSIGN_OR_RETURN(
+        const query::Plan wanted,
+        query::make_plan(options, collection.width, !collection.external, collection.passages));
+    {
+      const std::shared_lock lock(state);
+      const auto found = indexes.find(options.collection);
+      if (found != indexes.end() && found->second.loaded.ladder->has(wanted.coarse_width)) {
+        seen = view;
+        collection = found->second.collection;
+        query::CoarseResult coarse;
+        NESTOR_ASSIGN_OR_RETURN(
+            coarse.plan,
+            query::make_plan(options, collection.width, !collection.external, collection.passages));
+        const query::Stopwatch time;
+        NESTOR_ASSIGN_OR_RETURN(
+            coarse.candidates,
+            found->second.loaded.ladder->at(wanted.coarse_width)
+                .search(query.first(static_cast<std::size_t>(wanted.coarse_width)),
+                        coarse.plan.candidate_count));
+        coarse.seconds = time.seconds();
+        return coarse;
+      }
+    }
+    NESTOR_RETURN_IF_ERROR(ensure_index(options.collection, wanted.coarse_width));
+  }
+}
+
+Result<SearchResult> Database::Impl::search_with(std::span<const float> query,
+                                                 const SearchOptions& options,
+                                                 SearchResult result) const {
+  ViewPointer seen = current_view();
+  NESTOR_ASSIGN_OR_RETURN(auto found, find(*seen, options.collection));
+  if (!found.has_value() || found->passages == 0) return result;
+  Collection collection = std::move(*found);
+  NESTOR_ASSIGN_OR_RETURN(const query::CoarseResult coarse,
+                          coarse_pass(query, options, seen, collection));
+  NESTOR_RETURN_IF_ERROR(
+      query::finish_search(*store, *seen, collection, query, options, coarse, result));
+  return result;
+}
+
+Result<SearchResult> Database::Impl::search_text(std::string_view text,
+                                                 const SearchOptions& options) const {
+  NESTOR_RETURN_IF_ERROR(query::check_search(options));
+  if (const auto offset = find_invalid_utf8(text)) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("the question is not UTF-8 at byte {}", *offset));
+  }
+  NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
+  if (!collection.has_value()) return SearchResult{};
+  if (collection->external) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("collection '{}' keeps vectors that its callers bring; search it "
+                              "with a vector of width "
+                              "{}, not with words",
+                              collection->name, collection->width));
+  }
+  if (collection->width > 0) {
+    // A width the collection lacks is refused before the model is loaded for it.
+    const auto plan = query::make_plan(options, collection->width, true, collection->passages);
+    if (!plan.ok()) return plan.status();
+  }
+  NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder_in_use, encoder());
+  NESTOR_RETURN_IF_ERROR(query::check_space(*collection, encoder_in_use->info()));
+  SearchResult result;
+  result.explain.backend = encoder_in_use->info().backend;
+  result.explain.precision = encoder_in_use->info().precision;
+  const query::Stopwatch time;
+  const EmbedInput input{.text = text};
+  NESTOR_ASSIGN_OR_RETURN(
+      const std::vector<Embedding> embedded,
+      encoder_in_use->encode({&input, 1}, options.role, {.stop = options.stop}));
+  result.explain.embed_seconds = time.seconds();
+  result.query_token_count = embedded[0].token_count;
+  result.query_truncated = embedded[0].truncated;
+  return search_with(embedded[0].vector, options, std::move(result));
+}
+
+Result<SearchResult> Database::Impl::search_vector(std::span<const float> vector,
+                                                   const SearchOptions& options) const {
+  NESTOR_RETURN_IF_ERROR(query::check_search(options));
+  NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
+  if (!collection.has_value() || collection->width == 0) return SearchResult{};
+  NESTOR_RETURN_IF_ERROR(query::check_vector(vector, collection->width, "the query"));
+  return search_with(vector, options, SearchResult{});
+}
+
+Status Database::Impl::save_indexes() {
+  if (store->read_only()) return {};
+  std::set<std::string> names = changed_;
+  for (const auto& [name, index] : indexes) names.insert(name);
+  for (const std::string& name : names) {
+    NESTOR_ASSIGN_OR_RETURN(const auto collection, store->find_collection(*view, name));
+    if (!collection.has_value() || collection->passages == 0) continue;
+    NESTOR_RETURN_IF_ERROR(
+        ensure_index(name, index::default_coarse_width(collection->width, !collection->external)));
+    const LoadedIndex& index = indexes.at(name);
+    if (!query::worth_saving(index.collection, index.loaded.cached_sequence,
+                             index.loaded.caught_up_rows))
+      continue;
+    NESTOR_RETURN_IF_ERROR(query::save_ladder(*store, index.collection, *index.loaded.ladder));
+  }
+  return {};
+}
+
+Status Database::Impl::close() {
+  const std::unique_lock alone(lifecycle);
+  if (store == nullptr) return {StatusCode::kFailedPrecondition, "this database is closed already"};
+  Status saved = save_indexes();
+  indexes.clear();
+  view.reset();
+  store.reset();
+  return saved;
+}
+
+}  // namespace nestor

@@ -1,0 +1,90 @@
+// Database::Impl: the store, the indexes over it and the locks between them.
+//
+// Threads. `writing` admits one writer at a time and is held through embedding and commit. `state`
+// guards what searches see: the view and the ladders level with it; a writer holds it alone only to
+// swap the new state in, so a search runs against one committed sequence and never waits for an
+// embedding or a sync. `lifecycle` is shared by every call and taken alone by close(). Order:
+// lifecycle, writing, state.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <shared_mutex>
+#include <string>
+
+#include "core/fair_shared_mutex.h"
+#include "nestor/database.h"
+#include "query/ingest.h"
+#include "query/recovery.h"
+#include "query/search.h"
+#include "query/text_encoder.h"
+#include "storage/document_store.h"
+
+namespace nestor {
+
+struct Database::Impl {
+  // The index of one collection, level with the state's view; empty until a search needs it.
+  struct LoadedIndex {
+    storage::Collection collection;
+    query::LoadedLadder loaded;
+  };
+
+  Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
+       LogCallback log_callback);
+  ~Impl();
+
+  // Shared hold on an open handle of this process, or why there is none.
+  Result<std::shared_lock<std::shared_mutex>> enter() const;
+  Result<query::EncoderPointer> encoder() const;
+
+  Result<bool> create_collection(const std::string& name,
+                                 const CollectionOptions& collection_options);
+  Status set_attribute(const std::string& collection, const std::string& name,
+                       const std::string& value);
+  Result<AddReport> add(std::span<const Document> documents, const AddOptions& options);
+  Result<std::int64_t> remove(std::span<const std::string> keys, const RemoveOptions& options);
+  Result<SearchResult> search_text(std::string_view text, const SearchOptions& options) const;
+  Result<SearchResult> search_vector(std::span<const float> vector,
+                                     const SearchOptions& options) const;
+  Status close();
+
+  storage::DocumentStore::ViewPointer current_view() const;
+  // The collection in `view`. Errors: kNotFound names those there are; the default one may be
+  // missing.
+  Result<std::optional<storage::Collection>> find(const storage::DocumentStore::View& view,
+                                                  const std::string& name) const;
+  const pid_t owner;
+  LogCallback log;
+  std::unique_ptr<storage::DocumentStore> store;  // null after close
+
+  mutable std::shared_mutex lifecycle;
+  mutable std::mutex writing;
+  mutable FairSharedMutex state;
+  storage::DocumentStore::ViewPointer view;
+  // Filled by const searches: a cache of what the view holds.
+  mutable std::map<std::string, LoadedIndex> indexes;
+
+ private:
+  // The coarse pass in the newest state; `seen` and `collection` become what it ran against.
+  Result<query::CoarseResult> coarse_pass(std::span<const float> query,
+                                          const SearchOptions& options,
+                                          storage::DocumentStore::ViewPointer& seen,
+                                          storage::Collection& collection) const;
+  Result<SearchResult> search_with(std::span<const float> query, const SearchOptions& options,
+                                   SearchResult result) const;
+  Status ensure_index(const std::string& name, int width) const;
+  void publish(const storage::Commit& commit, const storage::Batch& batch);
+  Status save_indexes();
+
+  std::set<std::string> changed_;  // collections written to since open; guarded by `writing`
+  mutable std::mutex encoder_mutex_;
+  query::EncoderFactory encoder_factory_;
+  mutable query::EncoderPointer encoder_;
+};
+
+}  // namespace nestor

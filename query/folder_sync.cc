@@ -1,0 +1,294 @@
+#include "query/folder_sync.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+#include <unordered_set>
+#include <utility>
+
+#include "core/file.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "query/chunker.h"
+#include "query/input_check.h"
+
+namespace nestor::query {
+namespace {
+
+// About 64 passages of 256 tokens: some ten to twenty seconds of work on two cores, which is what a
+// kill can cost.
+constexpr std::int64_t kBatchBytes = 64 * 1024;
+constexpr std::size_t kBatchDocuments = 64;
+// Before anything is known: what English prose comes to with this tokenizer.
+constexpr double kTokensPerByte = 0.24;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+std::string file_name(std::string_view path) {
+  return std::string(path.substr(path.rfind('/') + 1));
+}
+
+class FolderSync {
+ public:
+  FolderSync(Database& database, std::string folder, const SyncOptions& options)
+      : database_(database), folder_(std::move(folder)), options_(options) {}
+
+  Result<SyncReport> run() {
+    NESTOR_ASSIGN_OR_RETURN(
+        FolderListing listing,
+        walk_folder(folder_, {options_.most_file_bytes, options_.database_path, options_.stop}));
+    NESTOR_RETURN_IF_ERROR(bind_collection());
+    report_.skipped = std::move(listing.skipped);
+    for (const FolderFile& file : listing.files) bytes_left_ += file.bytes;
+    seen_.files_total = static_cast<std::int64_t>(listing.files.size());
+    for (const FolderFile& file : listing.files) {
+      NESTOR_RETURN_IF_ERROR(take(file));
+      if (report_.interrupted) return std::move(report_);
+    }
+    NESTOR_RETURN_IF_ERROR(commit());
+    if (!report_.interrupted) NESTOR_RETURN_IF_ERROR(remove_the_gone());
+    if (!report_.interrupted) NESTOR_RETURN_IF_ERROR(mark_finished());
+    return std::move(report_);
+  }
+
+ private:
+  // The collection is there afterwards, belongs to this folder, and it is known whether an equal
+  // text means an equal cut.
+  Status bind_collection() {
+    NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const bool created,
+                            database_.create_collection(options_.collection));
+    NESTOR_ASSIGN_OR_RETURN(const std::string bound, attribute(kFolderAttribute));
+    if (!bound.empty() && bound != folder_ && is_folder(bound)) {
+      return {
+          StatusCode::kAlreadyExists,
+          fmt::format("collection '{}' is kept in step with {}, not with {}. Give the new folder "
+                      "another collection or another database",
+                      options_.collection, quote_for_message(bound, 512),
+                      quote_for_message(folder_, 512))};
+    }
+    if (bound != folder_) NESTOR_RETURN_IF_ERROR(set_attribute(kFolderAttribute, folder_));
+    NESTOR_ASSIGN_OR_RETURN(const std::string cut, attribute(kCutAttribute));
+    cut_is_known_ = cut == cut_name();
+    // Until this run is through, some documents have the one cut and some the other.
+    if (!cut_is_known_ && !cut.empty()) return set_attribute(kCutAttribute, "");
+    return {};
+  }
+
+  // An attribute that was never set is empty.
+  Result<std::string> attribute(const char* name) const {
+    Result<std::string> value = database_.attribute(options_.collection, name);
+    if (!value.ok() && value.status().code() == StatusCode::kNotFound) return std::string();
+    return value;
+  }
+
+  Status set_attribute(const char* name, const std::string& value) {
+    return database_.set_attribute(options_.collection, name, value);
+  }
+
+  [[nodiscard]] std::string cut_name() const {
+    return options_.split.enabled ? fmt::format("{}", options_.split.passage_tokens) : "whole";
+  }
+
+  Status take(const FolderFile& file) {
+    keys_.insert(file.path);
+    bytes_left_ -= file.bytes;
+    Result<std::string> bytes =
+        read_file(folder_ + "/" + file.path, static_cast<std::uint64_t>(options_.most_file_bytes));
+    if (!bytes.ok()) {
+      const StatusCode code = bytes.status().code();
+      const bool unreadable = code == StatusCode::kIoError;
+      // What cannot be read now may be read tomorrow: its document stays. What went away does not.
+      if (!unreadable) keys_.erase(file.path);
+      skip(file.path, unreadable ? SkipReason::kUnreadable : SkipReason::kChanged,
+           bytes.status().message());
+      return {};
+    }
+    std::string text = std::move(bytes).value();
+    if (!looks_like_text(std::string_view(text).substr(0, kTextHeadBytes))) {
+      keys_.erase(file.path);
+      skip(file.path, SkipReason::kBinary, "");
+      return {};
+    }
+    if (!add_document(file.path, std::move(text))) {
+      keys_.erase(file.path);
+      skip(file.path, SkipReason::kTooLarge, "with its ill-formed UTF-8 repaired");
+      return {};
+    }
+    const bool full = batch_bytes_ >= kBatchBytes || batch_.size() >= kBatchDocuments;
+    if (full || options_.stop.stop_requested()) return commit();
+    return {};
+  }
+
+  void skip(const std::string& path, SkipReason reason, std::string detail) {
+    report_.skipped.push_back({path, reason, std::move(detail), false});
+    ++seen_.files_done;
+    tell();
+  }
+
+  // False when the text is too long.
+  bool add_document(const std::string& path, std::string text) {
+    if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+    if (find_invalid_utf8(text).has_value()) {
+      RepairedText repaired = replace_invalid_utf8(text);
+      if (static_cast<std::int64_t>(repaired.text.size()) > options_.most_file_bytes) return false;
+      ++report_.repaired_files;
+      report_.replaced_sequences += repaired.replaced_count;
+      text = std::move(repaired.text);
+    }
+    ++report_.files;
+    Document document;
+    document.key = path;
+    document.title = find_title(text);
+    document.title.resize(floor_to_code_point(document.title, kMostTitleBytes));
+    if (document.title.empty()) document.title = file_name(path);
+    document.text = std::move(text);
+    document.metadata = {{"path", path}};
+    if (is_stored_already(document)) {
+      ++report_.documents.documents_unchanged;
+      ++seen_.files_done;
+      tell();
+      return true;
+    }
+    batch_bytes_ += static_cast<std::int64_t>(document.text.size());
+    batch_.push_back(std::move(document));
+    return true;
+  }
+
+  // Spares the model: Database::add would come to the same, but has to load it first.
+  bool is_stored_already(const Document& document) const {
+    if (!cut_is_known_) return false;
+    const Result<Document> stored = database_.get(document.key, options_.collection);
+    return stored.ok() && stored.value().text == document.text &&
+           stored.value().title == document.title && stored.value().metadata == document.metadata;
+  }
+
+  Status commit() {
+    if (options_.stop.stop_requested()) {
+      report_.interrupted = true;
+      return {};
+    }
+    if (batch_.empty()) return {};
+    AddOptions add;
+    add.collection = options_.collection;
+    add.split = options_.split;
+    add.stop = options_.stop;
+    const SyncProgress before = seen_;
+    add.progress = [&](const Progress& progress) {
+      seen_.passages_done = before.passages_done + progress.passages_done;
+      seen_.tokens_done = before.tokens_done + progress.tokens_done;
+      tell(progress.tokens_total - progress.tokens_done);
+    };
+    const Result<AddReport> added = database_.add(batch_, add);
+    seen_ = before;
+    if (!added.ok()) {
+      if (added.status().code() != StatusCode::kCancelled) return added.status();
+      report_.interrupted = true;
+      return {};
+    }
+    count(added.value());
+    seen_.files_done += static_cast<std::int64_t>(batch_.size());
+    batch_.clear();
+    batch_bytes_ = 0;
+    tell();
+    return {};
+  }
+
+  void count(const AddReport& added) {
+    AddReport& sum = report_.documents;
+    sum.documents_added += added.documents_added;
+    sum.documents_updated += added.documents_updated;
+    sum.documents_unchanged += added.documents_unchanged;
+    sum.passages_embedded += added.passages_embedded;
+    sum.passages_reused += added.passages_reused;
+    sum.passages_truncated += added.passages_truncated;
+    sum.tokens_embedded += added.tokens_embedded;
+    seen_.passages_done += added.passages_embedded;
+    seen_.tokens_done += added.tokens_embedded;
+    if (added.tokens_embedded > 0) bytes_embedded_ += batch_bytes_;
+  }
+
+  void tell(std::int64_t batch_tokens_left = 0) const {
+    if (!options_.progress) return;
+    SyncProgress progress = seen_;
+    const double per_byte = bytes_embedded_ == 0
+                                ? kTokensPerByte
+                                : static_cast<double>(report_.documents.tokens_embedded) /
+                                      static_cast<double>(bytes_embedded_);
+    progress.tokens_total = progress.tokens_done + batch_tokens_left +
+                            static_cast<std::int64_t>(per_byte * static_cast<double>(bytes_left_));
+    options_.progress(progress);
+  }
+
+  // What could not be read, and all below it: a folder that cannot be listed says nothing about the
+  // files in it.
+  [[nodiscard]] std::vector<std::string> unreadable_paths() const {
+    std::vector<std::string> paths;
+    for (const SkippedFile& skipped : report_.skipped) {
+      if (skipped.reason == SkipReason::kUnreadable) paths.push_back(skipped.path);
+    }
+    return paths;
+  }
+
+  Status remove_the_gone() {
+    const std::vector<std::string> unreadable = unreadable_paths();
+    const auto may_still_be_there = [&](const std::string& key) {
+      return std::any_of(unreadable.begin(), unreadable.end(), [&](const std::string& path) {
+        return key == path || key.starts_with(path + "/");
+      });
+    };
+    std::vector<std::string> gone;
+    for (std::string after;;) {
+      NESTOR_ASSIGN_OR_RETURN(const std::vector<std::string> keys,
+                              database_.list_keys(options_.collection, after));
+      if (keys.empty()) break;
+      after = keys.back();
+      for (const std::string& key : keys) {
+        if (keys_.contains(key) || may_still_be_there(key)) continue;
+        NESTOR_ASSIGN_OR_RETURN(const Document document, database_.get(key, options_.collection));
+        // Documents that somebody added by hand are not ours to remove.
+        const auto path = document.metadata.find("path");
+        if (path != document.metadata.end() && path->second == MetadataValue(key)) {
+          gone.push_back(key);
+        }
+      }
+    }
+    if (gone.empty()) return {};
+    NESTOR_ASSIGN_OR_RETURN(report_.removed,
+                            database_.remove(gone, RemoveOptions{options_.collection}));
+    return {};
+  }
+
+  Status mark_finished() {
+    if (!cut_is_known_) NESTOR_RETURN_IF_ERROR(set_attribute(kCutAttribute, cut_name()));
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return set_attribute(
+        kSyncedAttribute,
+        fmt::format("{}", std::chrono::duration_cast<std::chrono::seconds>(now).count()));
+  }
+
+  Database& database_;
+  const std::string folder_;  // real path
+  const SyncOptions& options_;
+  bool cut_is_known_ = false;
+  std::vector<Document> batch_;
+  std::int64_t batch_bytes_ = 0;
+  std::int64_t bytes_left_ = 0;           // of files not looked at yet
+  std::int64_t bytes_embedded_ = 0;       // of batches in which something was embedded
+  std::unordered_set<std::string> keys_;  // whose documents stay
+  SyncProgress seen_;
+  SyncReport report_;
+};
+
+}  // namespace
+
+Result<SyncReport> sync_folder(Database& database, const std::string& folder,
+                               const SyncOptions& options) {
+  std::error_code error;
+  const std::string real = std::filesystem::canonical(folder, error).string();
+  if (error) return errno_status(error.value(), "find", folder);
+  return FolderSync(database, real, options).run();
+}
+
+}  // namespace nestor::query

@@ -1,0 +1,297 @@
+#include "query/ingest.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/bytes.h"
+#include "core/hash.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "query/chunker.h"
+#include "query/input_check.h"
+
+namespace nestor::query {
+namespace {
+
+using storage::NumericMode;
+
+// A passage whose vector is still to be made, and where it goes.
+struct Pending {
+  std::size_t write = 0;
+  std::size_t row = 0;
+  std::string title_slot;
+};
+
+NumericMode mode_of(const ModelInfo& model) {
+  if (model.precision == "bf16") return NumericMode::kBf16;
+  if (model.precision == "int8") return NumericMode::kInt8;
+  return NumericMode::kF32;
+}
+
+// "document title > heading path"; a path that begins with the title does not say it twice.
+std::string title_slot_of(std::string_view title, std::string_view heading_path) {
+  if (heading_path.empty()) return std::string(title);
+  if (title.empty()) return std::string(heading_path);
+  constexpr std::string_view kArrow = " > ";
+  if (heading_path == title) return std::string(title);
+  if (heading_path.starts_with(title) && heading_path.substr(title.size()).starts_with(kArrow)) {
+    return std::string(heading_path);
+  }
+  return fmt::format("{}{}{}", title, kArrow, heading_path);
+}
+
+Hash128 content_hash(std::string_view title_slot, std::string_view text) {
+  ByteWriter content;
+  content.string(title_slot);
+  content.string(text);
+  return hash128(content.bytes());
+}
+
+class Preparation {
+ public:
+  Preparation(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
+              const std::optional<storage::Collection>& collection, const AddOptions& options,
+              const EncoderGetter& encoder)
+      : store_(store),
+        view_(view),
+        collection_(collection),
+        options_(options),
+        get_encoder_(encoder) {}
+
+  Result<PreparedBatch> run(std::span<const Document> documents) {
+    NESTOR_RETURN_IF_ERROR(check(documents));
+    NESTOR_RETURN_IF_ERROR(settle_collection(documents));
+    std::map<std::string_view, const Document*> last_of_key;  // of equal keys the last wins
+    for (const Document& document : documents) last_of_key[document.key] = &document;
+    for (const Document& document : documents) {
+      if (last_of_key[document.key] != &document) continue;
+      if (options_.stop.stop_requested())
+        return Status(StatusCode::kCancelled, "adding was stopped");
+      NESTOR_RETURN_IF_ERROR(take(document));
+    }
+    NESTOR_RETURN_IF_ERROR(embed_pending());
+    for (const auto& write : prepared_.batch.writes) {
+      for (const storage::Row& row : write.rows)
+        prepared_.report.passages_truncated += row.passage.truncated;
+    }
+    return std::move(prepared_);
+  }
+
+ private:
+  Status check(std::span<const Document> documents) const {
+    NESTOR_RETURN_IF_ERROR(check_collection_name(options_.collection));
+    NESTOR_RETURN_IF_ERROR(check_split(options_.split));
+    if (documents.size() > kMostDocuments) {
+      return {StatusCode::kInvalidArgument,
+              fmt::format("{} documents in one call; at most {} are taken", documents.size(),
+                          kMostDocuments)};
+    }
+    for (const Document& document : documents) {
+      NESTOR_RETURN_IF_ERROR(check_document(document, options_.split.enabled));
+    }
+    return {};
+  }
+
+  // Decides whether vectors come from the model or from the caller, and how wide they are.
+  Status settle_collection(std::span<const Document> documents) {
+    storage::Batch& batch = prepared_.batch;
+    batch.collection = options_.collection;
+    if (collection_.has_value()) {
+      prepared_.external = collection_->external;
+    } else {
+      prepared_.collection_missing = true;
+      prepared_.external = !documents.empty();
+      for (const Document& document : documents) prepared_.external &= !document.vector.empty();
+    }
+    if (prepared_.external) {
+      batch.width = collection_.has_value() ? collection_->width
+                                            : static_cast<int>(documents[0].vector.size());
+      if (batch.width > kMostVectorWidth) {
+        return {StatusCode::kInvalidArgument,
+                fmt::format("vectors of {} components; at most {} are taken", batch.width,
+                            kMostVectorWidth)};
+      }
+      return {};
+    }
+    if (documents.empty()) return {};
+    NESTOR_ASSIGN_OR_RETURN(encoder_, get_encoder_());
+    const ModelInfo& model = encoder_->info();
+    if (collection_.has_value()) NESTOR_RETURN_IF_ERROR(check_space(*collection_, model));
+    batch.width = model.width;
+    batch.space = model.space;
+    batch.model = model.name;
+    return {};
+  }
+
+  Status take(const Document& document) {
+    const std::string whose = fmt::format("document {}", quote_for_message(document.key));
+    if (!document.vector.empty()) {
+      NESTOR_RETURN_IF_ERROR(check_vector(document.vector, prepared_.batch.width, whose));
+    } else if (prepared_.external) {
+      return {StatusCode::kInvalidArgument,
+              fmt::format("{} has no vector; collection '{}' keeps vectors that its callers bring "
+                          "(width {}). Give "
+                          "one, or use another collection for texts alone",
+                          whose, options_.collection, prepared_.batch.width)};
+    }
+    const bool split = options_.split.enabled && document.vector.empty();
+    const auto split_tokens = static_cast<std::uint32_t>(split ? options_.split.passage_tokens : 0);
+
+    std::optional<storage::StoredDocument> old;
+    std::vector<storage::Row> old_rows;
+    if (collection_.has_value()) {
+      NESTOR_ASSIGN_OR_RETURN(old, store_.find_document(view_, collection_->id, document.key));
+    }
+    if (old.has_value()) {
+      NESTOR_ASSIGN_OR_RETURN(old_rows, rows_of(*old));
+      if (is_unchanged(document, split_tokens, *old, old_rows)) {
+        ++prepared_.report.documents_unchanged;
+        return {};
+      }
+      ++prepared_.report.documents_updated;
+    } else {
+      ++prepared_.report.documents_added;
+    }
+    return cut(document, split_tokens, old_rows);
+  }
+
+  Result<std::vector<storage::Row>> rows_of(const storage::StoredDocument& document) const {
+    std::vector<std::uint64_t> ids(static_cast<std::size_t>(document.passage_count));
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = document.first_row_id + i;
+    return store_.rows(view_, *collection_, ids);
+  }
+
+  bool is_unchanged(const Document& document, std::uint32_t split_tokens,
+                    const storage::StoredDocument& old,
+                    const std::vector<storage::Row>& old_rows) const {
+    if (document.title != old.document.title || document.text != old.document.text ||
+        document.metadata != old.document.metadata || split_tokens != old.split_tokens) {
+      return false;
+    }
+    const NumericMode mode =
+        document.vector.empty() ? mode_of(encoder_->info()) : NumericMode::kExternal;
+    for (const storage::Row& row : old_rows) {
+      if (row.passage.mode != mode) return false;
+    }
+    return document.vector.empty() ||
+           (old_rows.size() == 1 && old_rows[0].vector == document.vector);
+  }
+
+  // The document's passages; those that say what an old one said take its vector.
+  Status cut(const Document& document, std::uint32_t split_tokens,
+             std::vector<storage::Row>& old_rows) {
+    std::vector<Chunk> chunks;
+    if (split_tokens > 0) {
+      const auto counter = [this](std::string_view text) { return encoder_->count_tokens(text); };
+      NESTOR_ASSIGN_OR_RETURN(
+          chunks, split_into_chunks(document.text, {.chunk_tokens = static_cast<int>(split_tokens)},
+                                    counter));
+    } else {
+      chunks.push_back(whole_text_chunk(document.text));
+    }
+    storage::DocumentWrite write;
+    write.document = document;
+    write.document.vector.clear();
+    write.split_tokens = split_tokens;
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      storage::Row row;
+      row.document_key = document.key;
+      row.passage.index = static_cast<std::int64_t>(i);
+      row.passage.bytes = chunks[i].bytes;
+      row.passage.lines = chunks[i].lines;
+      row.passage.heading_path = std::move(chunks[i].heading_path);
+      const std::string slot = title_slot_of(document.title, row.passage.heading_path);
+      row.passage.content = content_hash(slot, passage_text(document, row));
+      if (!document.vector.empty()) {
+        row.passage.mode = NumericMode::kExternal;
+        row.vector = document.vector;
+      } else {
+        row.passage.mode = mode_of(encoder_->info());
+        if (!reuse(row, old_rows)) pending_.push_back({prepared_.batch.writes.size(), i, slot});
+      }
+      write.rows.push_back(std::move(row));
+    }
+    prepared_.batch.writes.push_back(std::move(write));
+    return {};
+  }
+
+  static std::string_view passage_text(const Document& document, const storage::Row& row) {
+    const ByteRange range = row.passage.bytes;
+    return std::string_view(document.text)
+        .substr(static_cast<std::size_t>(range.begin),
+                static_cast<std::size_t>(range.end - range.begin));
+  }
+
+  bool reuse(storage::Row& row, const std::vector<storage::Row>& old_rows) {
+    for (const storage::Row& old : old_rows) {
+      if (old.passage.content != row.passage.content || old.passage.mode != row.passage.mode)
+        continue;
+      row.vector = old.vector;
+      row.passage.token_count = old.passage.token_count;
+      row.passage.truncated = old.passage.truncated;
+      ++prepared_.report.passages_reused;
+      return true;
+    }
+    return false;
+  }
+
+  Status embed_pending() {
+    if (pending_.empty()) return {};
+    std::vector<EmbedInput> inputs;
+    inputs.reserve(pending_.size());
+    for (const Pending& pending : pending_) {
+      const storage::DocumentWrite& write = prepared_.batch.writes[pending.write];
+      inputs.push_back({.text = passage_text(write.document, write.rows[pending.row]),
+                        .title = pending.title_slot});
+    }
+    NESTOR_ASSIGN_OR_RETURN(
+        std::vector<Embedding> embeddings,
+        encoder_->encode(inputs, Role::kDocument,
+                         {.stop = options_.stop, .progress = options_.progress}));
+    for (std::size_t i = 0; i < pending_.size(); ++i) {
+      storage::Row& row = prepared_.batch.writes[pending_[i].write].rows[pending_[i].row];
+      row.vector = std::move(embeddings[i].vector);
+      row.passage.token_count = embeddings[i].token_count;
+      row.passage.truncated = embeddings[i].truncated;
+      prepared_.report.tokens_embedded += embeddings[i].token_count;
+    }
+    prepared_.report.passages_embedded = static_cast<std::int64_t>(pending_.size());
+    return {};
+  }
+
+  const storage::DocumentStore& store_;
+  const storage::DocumentStore::View& view_;
+  const std::optional<storage::Collection>& collection_;
+  const AddOptions& options_;
+  const EncoderGetter& get_encoder_;
+  EncoderPointer encoder_;  // set unless every vector is the caller's
+  PreparedBatch prepared_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace
+
+Status check_space(const storage::Collection& collection, const ModelInfo& model) {
+  if (collection.space.empty() || collection.space == model.space) return {};
+  return {StatusCode::kModelMismatch,
+          fmt::format("collection '{}' was embedded with {} (space {:.12}), the model in place is "
+                      "{} (space {:.12}, "
+                      "{}); vectors of two spaces cannot be compared. Use the first model with "
+                      "--model FOLDER, or "
+                      "another collection for the second",
+                      collection.name, collection.model, collection.space, model.name, model.space,
+                      model.folder)};
+}
+
+Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,
+                                    const storage::DocumentStore::View& view,
+                                    const std::optional<storage::Collection>& collection,
+                                    std::span<const Document> documents, const AddOptions& options,
+                                    const EncoderGetter& encoder) {
+  return Preparation(store, view, collection, options, encoder).run(documents);
+}
+
+}  // namespace nestor::query

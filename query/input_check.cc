@@ -1,0 +1,135 @@
+#include "query/input_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/macros.h"
+#include "core/text.h"
+#include "core/vector_math.h"
+
+namespace nestor::query {
+namespace {
+
+Status invalid(std::string message) { return {StatusCode::kInvalidArgument, std::move(message)}; }
+
+Status check_text(std::string_view text, std::size_t most_bytes, const std::string& what) {
+  if (text.size() > most_bytes) {
+    return invalid(
+        fmt::format("{} has {} bytes, at most {} are taken", what, text.size(), most_bytes));
+  }
+  if (const auto offset = find_invalid_utf8(text)) {
+    return invalid(fmt::format("{} is not UTF-8: byte {} is 0x{:02x}", what, *offset,
+                               static_cast<unsigned char>(text[*offset])));
+  }
+  return {};
+}
+
+Status check_scalar(const MetadataScalar& scalar, const std::string& what) {
+  if (const auto* number = std::get_if<double>(&scalar.variant());
+      number && !std::isfinite(*number)) {
+    return invalid(what + " is not a finite number");
+  }
+  if (const auto* text = std::get_if<std::string>(&scalar.variant())) {
+    return check_text(*text, kMostTextBytes, what);
+  }
+  return {};
+}
+
+Status check_metadata(const Metadata& metadata, const std::string& whose) {
+  for (const auto& [name, value] : metadata) {
+    const std::string what = fmt::format("{}: metadata field {}", whose, quote_for_message(name));
+    NESTOR_RETURN_IF_ERROR(check_text(name, kMostTitleBytes, what));
+    if (!value.is_list()) {
+      NESTOR_RETURN_IF_ERROR(check_scalar(value.scalar(), what));
+      continue;
+    }
+    for (const MetadataScalar& element : value.list()) {
+      NESTOR_RETURN_IF_ERROR(check_scalar(element, what));
+    }
+  }
+  // The caps on fields and bytes are those of its written form.
+  const auto parsed = parse_metadata(metadata_to_json(metadata));
+  return parsed.ok() ? Status() : parsed.status().with_context(whose);
+}
+
+}  // namespace
+
+Status check_collection_name(std::string_view name) {
+  const bool allowed = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
+  if (name.empty() || name.size() > 64 || !allowed || name.front() == '.') {
+    return invalid(fmt::format(
+        "{} cannot name a collection: 1 to 64 of A-Z a-z 0-9 . _ - are expected, the first "
+        "not a dot",
+        quote_for_message(name)));
+  }
+  return {};
+}
+
+Status check_key(std::string_view key) {
+  if (key.empty()) return invalid("a document's key is empty; 1 to 512 bytes are expected");
+  NESTOR_RETURN_IF_ERROR(
+      check_text(key, kMostKeyBytes, fmt::format("the key {}", quote_for_message(key))));
+  if (const std::size_t offset = key.find('\0'); offset != key.npos) {
+    return invalid(
+        fmt::format("the key {} holds a NUL at byte {}", quote_for_message(key), offset));
+  }
+  return {};
+}
+
+Status check_document(const Document& document, bool split) {
+  NESTOR_RETURN_IF_ERROR(check_key(document.key));
+  const std::string whose = fmt::format("document {}", quote_for_message(document.key));
+  NESTOR_RETURN_IF_ERROR(check_text(document.title, kMostTitleBytes, whose + ": the title"));
+  NESTOR_RETURN_IF_ERROR(check_text(document.text, kMostTextBytes, whose + ": the text"));
+  if (!split && document.vector.empty() && document.text.size() > kMostUnsplitTextBytes) {
+    return invalid(
+        fmt::format("{}: the text has {} bytes, at most {} can be one passage; let add split it",
+                    whose, document.text.size(), kMostUnsplitTextBytes));
+  }
+  return check_metadata(document.metadata, whose);
+}
+
+Status check_vector(std::span<const float> vector, int width, const std::string& whose) {
+  if (vector.size() != static_cast<std::size_t>(width)) {
+    return invalid(fmt::format("{}: the vector has {} components, the collection's have {}", whose,
+                               vector.size(), width));
+  }
+  for (std::size_t i = 0; i < vector.size(); ++i) {
+    if (!std::isfinite(vector[i])) {
+      return invalid(
+          fmt::format("{}: component {} of the vector is {}, a finite number is expected", whose, i,
+                      vector[i]));
+    }
+  }
+  if (std::all_of(vector.begin(), vector.end(), [](float value) { return value == 0; })) {
+    return invalid(whose + ": the vector is all zero and points nowhere");
+  }
+  return {};
+}
+
+Status check_split(const SplitOptions& split) {
+  if (split.enabled && (split.passage_tokens < 16 || split.passage_tokens > 1800)) {
+    return invalid(fmt::format("passages of {} tokens were asked for; 16 to 1800 are possible",
+                               split.passage_tokens));
+  }
+  return {};
+}
+
+Status check_search(const SearchOptions& options) {
+  NESTOR_RETURN_IF_ERROR(check_collection_name(options.collection));
+  if (options.k < 1 || options.k > kMostHits) {
+    return invalid(fmt::format("k is {}; 1 to {} are possible", options.k, kMostHits));
+  }
+  if (options.candidate_count < 0 || options.candidate_count > kMostCandidates) {
+    return invalid(fmt::format("candidate_count is {}; 0 (chosen for you) to {} are possible",
+                               options.candidate_count, kMostCandidates));
+  }
+  return {};
+}
+
+}  // namespace nestor::query

@@ -1,0 +1,32 @@
+// The door: everything a caller hands in is checked here, with its limits, before any work is done.
+// Threads: free functions, safe anywhere.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "nestor/database.h"
+
+namespace nestor::query {
+
+inline constexpr std::size_t kMostKeyBytes = 512;
+inline constexpr std::size_t kMostTitleBytes = 4096;
+inline constexpr std::size_t kMostTextBytes = 16 << 20;
+inline constexpr std::size_t kMostUnsplitTextBytes = 1 << 20;  // the embedder's own limit
+inline constexpr std::size_t kMostDocuments = 100'000;         // in one call
+inline constexpr std::int64_t kMostHits = 10'000;
+inline constexpr std::int64_t kMostCandidates = 10'000'000;
+inline constexpr int kMostVectorWidth = 65'536;
+
+// All return kInvalidArgument that names the key, what was found and what is allowed.
+Status check_collection_name(std::string_view name);
+Status check_key(std::string_view key);
+Status check_document(const Document& document, bool split);
+// `whose` begins the message: "document 'a'", "the query".
+Status check_vector(std::span<const float> vector, int width, const std::string& whose);
+Status check_split(const SplitOptions& split);
+Status check_search(const SearchOptions& options);
+
+}  // namespace nestor::query

@@ -1,0 +1,53 @@
+// One batch in the making: reads what it replaces, so that counts and digest go along, and gathers
+// everything into one atomic RocksDB batch.
+// Threads: one.
+#pragma once
+
+#include <rocksdb/write_batch.h>
+
+#include <string>
+
+#include "nestor/status.h"
+#include "storage/document_store.h"
+#include "storage/record_codec.h"
+#include "storage/record_source.h"
+
+namespace nestor::storage {
+
+// Errors: kInvalidArgument (a key, a range, a vector that cannot be stored, named), kModelMismatch
+// (another width or space, both named).
+Status check_batch(const Batch& batch, const Collection& collection);
+
+class CommitPlan {
+ public:
+  // `source` reads the newest state and must outlive the plan.
+  CommitPlan(const RecordSource& source, CollectionRecord record, StoreState state);
+
+  // Everything of the batch. Errors: kDataLoss (a record to be replaced is damaged),
+  // kInvalidArgument (too large).
+  Status add(const Batch& batch);
+  void set_attribute(const std::string& name, const std::string& value);
+  // Collection, journal and state records. To be called once, last. Errors: kDataLoss.
+  Status finish();
+
+  // Nothing was written or removed: there is nothing to commit.
+  [[nodiscard]] bool empty() const { return batch_.Count() == 0; }
+  [[nodiscard]] rocksdb::WriteBatch& batch() { return batch_; }
+  [[nodiscard]] const StoreState& state() const { return state_; }
+  [[nodiscard]] Commit& commit() { return commit_; }
+
+ private:
+  // False where the key was not there.
+  Result<bool> take_away(const std::string& key);
+  Status write(const DocumentWrite& write);
+  void count_row(const Row& row, std::int64_t sign);
+
+  const RecordSource& source_;
+  CollectionRecord record_;
+  StoreState state_;
+  rocksdb::WriteBatch batch_;
+  Commit commit_;
+  std::uint64_t first_new_row_id_ = 0;
+};
+
+}  // namespace nestor::storage

@@ -1,0 +1,133 @@
+// DocumentStore: RocksDB as the single truth. One synced, atomic batch a commit; everything else in
+// Nestor can be made again from what is here. Bytes on disk: FORMAT.md.
+//
+// Threads: one commit (or create, or attribute) at a time, by the caller's lock; everything const
+// is safe beside it and beside itself.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "nestor/database.h"
+#include "nestor/options.h"
+#include "nestor/status.h"
+#include "storage/records.h"
+
+namespace nestor::storage {
+
+// This program's format. STORED. Older ones are read, newer ones refused with both numbers.
+inline constexpr int kFormatVersion = 1;
+
+struct StoreOptions {
+  bool create_if_missing = true;
+  bool read_only = false;  // takes no lock, writes nothing in the folder
+  LogCallback log = {};
+  // Bytes still free below a path (negative: unknown); empty: what the file system says. For tests.
+  std::function<std::int64_t(const std::string& path)> free_bytes = {};
+};
+
+// All documents to be written and keys to be removed, of one collection. A key stands at most once
+// in all.
+struct Batch {
+  std::string collection;  // must exist
+  // Settled by the first rows of a collection that has none yet; must equal the collection's
+  // otherwise.
+  int width = 0;
+  std::string space;
+  std::string model;
+  std::vector<DocumentWrite> writes = {};
+  std::vector<std::string> removals = {};  // unknown keys are passed over
+};
+
+struct Commit {
+  std::uint64_t sequence = 0;
+  std::vector<std::uint64_t> row_ids;          // of all rows of all writes, in order
+  std::vector<std::uint64_t> removed_row_ids;  // of what was replaced or removed
+  std::int64_t removed_documents = 0;          // by `removals`
+  Collection collection;                       // after the batch
+};
+
+// What changed in a collection since an earlier sequence.
+struct Changes {
+  std::uint64_t first_new_row_id = 0;          // live rows from here on are new
+  std::vector<std::uint64_t> removed_row_ids;  // may name rows that came and went in between
+};
+
+class DocumentStore {
+ public:
+  // A consistent view of one committed sequence. Must not outlive the store.
+  class View {
+   public:
+    virtual ~View() = default;
+  };
+  using ViewPointer =
+      std::shared_ptr<const View>;  // shared: readers hold it while a writer publishes the next
+
+  // Errors: kNotFound (create_if_missing is false), kLocked (names the pid of the holder),
+  // kUnsupported (newer format), kDataLoss (damage, or less than the watermark promises),
+  // kInvalidArgument (the path is a file, or a folder with other things in it), kNoSpace, kIoError.
+  static Result<std::unique_ptr<DocumentStore>> open(const std::string& path,
+                                                     const StoreOptions& options);
+  virtual ~DocumentStore() = default;
+
+  // Errors: kAlreadyExists, kInvalidArgument (the name), kFailedPrecondition (read-only), kIoError,
+  // kNoSpace.
+  virtual Result<Collection> create_collection(const std::string& name, int width,
+                                               bool external) = 0;
+  // An empty value removes the attribute. Errors: kNotFound (the collection), as create_collection.
+  virtual Status set_attribute(const std::string& collection, const std::string& name,
+                               const std::string& value) = 0;
+  // All or nothing; synced to disk and recorded in the watermark when it returns ok.
+  // Errors: kNoSpace (before RocksDB meets a full disk), kIoError (the store then refuses further
+  // writes until it is opened again), kNotFound (the collection), kModelMismatch (another width or
+  // space).
+  virtual Result<Commit> commit(const Batch& batch) = 0;
+
+  // The newest committed state.
+  virtual ViewPointer view() const = 0;
+  virtual std::uint64_t sequence(const View& view) const = 0;
+  // Errors of all reads: kDataLoss (a damaged record, named), kIoError.
+  virtual Result<std::vector<Collection>> collections(const View& view) const = 0;
+  virtual Result<std::optional<Collection>> find_collection(const View& view,
+                                                            const std::string& name) const = 0;
+  virtual Result<std::optional<StoredDocument>> find_document(const View& view,
+                                                              std::uint32_t collection,
+                                                              const std::string& key) const = 0;
+  virtual Result<std::vector<std::string>> list_keys(const View& view, std::uint32_t collection,
+                                                     const std::string& after,
+                                                     std::int64_t limit) const = 0;
+  // Rows in the order of `ids`; kDataLoss where one is missing.
+  virtual Result<std::vector<Row>> rows(const View& view, const Collection& collection,
+                                        std::span<const std::uint64_t> ids) const = 0;
+  // The first `width` components of each row's vector into `out` (ids, width): what a rerank reads.
+  // Cost: one point read a row.
+  virtual Status read_vectors(const View& view, const Collection& collection,
+                              std::span<const std::uint64_t> ids, int width, float* out) const = 0;
+  // Live rows with id >= first_row_id in ascending order; `visit` returns false to stop early.
+  virtual Status scan_rows(const View& view, const Collection& collection,
+                           std::uint64_t first_row_id,
+                           const std::function<bool(const Row&)>& visit) const = 0;
+  // What came after `sequence`, or nothing when the store cannot tell (the journal does not reach
+  // back, or the collection's digest at that sequence was another: the cache comes from another
+  // history).
+  virtual Result<std::optional<Changes>> changes_since(const View& view,
+                                                       const Collection& collection,
+                                                       std::uint64_t sequence,
+                                                       const Hash128& digest) const = 0;
+  // Reads and checks everything: RocksDB's checksums, every record, counts and digests, documents
+  // against rows and rows against documents, vectors finite.
+  virtual Result<VerifyReport> verify(std::stop_token stop) const = 0;
+  virtual std::int64_t disk_bytes() const = 0;
+  virtual const std::string& path() const = 0;
+  virtual bool read_only() const = 0;
+  // Folder for files derived from the store, inside path(). Exists unless read-only and never made.
+  virtual std::string cache_folder() const = 0;
+};
+
+}  // namespace nestor::storage

@@ -1,0 +1,45 @@
+// Keys of the one column family: a tag byte, then fixed-width big-endian numbers, then (last, so
+// that it needs no separator) the name. Byte order is therefore collection order, then id or key
+// order. Threads: free functions, safe anywhere.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace nestor::storage {
+
+// STORED: never renumber.
+enum class KeyTag : char {
+  kCatalog = 'c',   // name of a collection
+  kDocument = 'd',  // collection id (4 bytes), key
+  kJournal = 'j',   // collection id (4), sequence (8)
+  kMeta = 'm',      // name
+  kRow = 'r',       // collection id (4), row id (8)
+};
+
+std::string catalog_key(std::string_view collection_name);
+std::string document_key(std::uint32_t collection, std::string_view key);
+std::string journal_key(std::uint32_t collection, std::uint64_t sequence);
+std::string meta_key(std::string_view name);
+std::string row_key(std::uint32_t collection, std::uint64_t row_id);
+
+// What all keys of the tag (and collection) begin with, and the first key after all of them.
+std::string key_prefix(KeyTag tag);
+std::string key_prefix(KeyTag tag, std::uint32_t collection);
+std::string prefix_end(std::string prefix);
+
+struct ParsedKey {
+  KeyTag tag = KeyTag::kMeta;
+  std::uint32_t collection = 0;  // documents, journal, rows
+  std::uint64_t number = 0;      // sequence or row id
+  std::string_view name;         // catalog, documents, meta; points into the key given
+};
+// Nothing where the bytes are no key of this schema.
+std::optional<ParsedKey> parse_key(std::string_view key);
+
+// For messages: document "a" of collection 3.
+std::string describe_key(std::string_view key);
+
+}  // namespace nestor::storage

@@ -1,0 +1,15 @@
+// The order-free digest of a collection: the sum modulo 2^128 of the hashes of its document and row
+// records. A commit subtracts what it takes away and adds what it writes; verify adds up
+// everything. Threads: free functions, safe anywhere.
+#pragma once
+
+#include <string_view>
+
+#include "core/hash.h"
+
+namespace nestor::storage {
+
+void add_to_digest(Hash128& digest, std::string_view key, std::string_view value);
+void take_from_digest(Hash128& digest, std::string_view key, std::string_view value);
+
+}  // namespace nestor::storage

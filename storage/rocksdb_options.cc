@@ -1,0 +1,155 @@
+#include "storage/rocksdb_options.h"
+
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "core/file.h"
+#include "core/macros.h"
+#include "storage/rocksdb_status.h"
+
+namespace nestor::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+// RocksDB writes a LOG file even into a database it opens read-only, unless it is given a logger.
+class SilentLogger final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+rocksdb::BlockBasedTableOptions table_options() {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(std::size_t{64} << 20);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.format_version = 5;
+  return table;
+}
+
+rocksdb::Options rocksdb_options(OpenMode mode) {
+  rocksdb::Options options;
+  options.create_if_missing = mode == OpenMode::kCreate;
+  options.paranoid_checks = true;
+  // A torn last record is what a power cut leaves of a batch that was never acknowledged, so it
+  // must be passed over; damage further up ends the replay too, and the watermark tells the two
+  // apart.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  options.max_bgerror_resume_count = 0;            // after an error: close and open again
+  options.compression = rocksdb::kLZ4Compression;  // for texts; vectors are kept as they are
+  options.write_buffer_size = std::size_t{32} << 20;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table_options()));
+  options.db_host_id.clear();  // a database tells nobody on which machine it was made
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.info_log_level = rocksdb::WARN_LEVEL;
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = std::size_t{1} << 20;
+  if (mode == OpenMode::kReadOnly) {
+    options.info_log = std::make_shared<SilentLogger>();
+    options.max_open_files = -1;  // opened now, held: a writer may delete a file later
+  } else {
+    options.max_open_files = 256;
+  }
+  return options;
+}
+
+// Names of all files but the growing logs' sizes, and the manifest's size: equal before and after
+// an open means that no flush, compaction or new log fell into it.
+std::map<std::string, std::uintmax_t> file_set(const std::string& folder) {
+  std::map<std::string, std::uintmax_t> files;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;  // deleted meanwhile: the next look differs
+    files[name] = name.starts_with("MANIFEST-") ? entry->file_size(ignored) : 0;
+  }
+  return files;
+}
+
+Status open_status(const rocksdb::Status& status, const std::string& folder) {
+  // RocksDB says "invalid argument" where CURRENT is missing, and "IO error" where its own lock is
+  // held.
+  const std::string action = "open " + folder;
+  if (status.IsInvalidArgument()) {
+    return {StatusCode::kDataLoss, "cannot " + action + ": " + status.ToString() +
+                                       "; files are missing, restore the database from a backup"};
+  }
+  if (status.IsIOError() && status.ToString().find("lock ") != std::string::npos) {
+    return {StatusCode::kLocked, "cannot " + action + ": " + status.ToString()};
+  }
+  return status_from_rocksdb(status, action);
+}
+
+Result<std::unique_ptr<rocksdb::DB>> open_once(const std::string& folder, OpenMode mode) {
+  const rocksdb::Options options = rocksdb_options(mode);
+  rocksdb::DB* raw = nullptr;
+  rocksdb::Status status;
+  if (mode == OpenMode::kReadOnly) {
+    // By column families: the plain call may choose a variant for compacted databases with fewer
+    // reads.
+    std::vector<rocksdb::ColumnFamilyHandle*> handles;
+    status = rocksdb::DB::OpenForReadOnly(
+        options, folder, {{rocksdb::kDefaultColumnFamilyName, options}}, &handles, &raw);
+    if (status.ok()) {
+      std::unique_ptr<rocksdb::DB> db(raw);
+      for (rocksdb::ColumnFamilyHandle* handle : handles) {
+        status = db->DestroyColumnFamilyHandle(handle);
+        if (!status.ok()) return open_status(status, folder);
+      }
+      return db;
+    }
+  } else {
+    status = rocksdb::DB::Open(options, folder, &raw);
+  }
+  if (!status.ok()) return open_status(status, folder);
+  return std::unique_ptr<rocksdb::DB>(raw);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<rocksdb::DB>> open_rocksdb(const std::string& folder, OpenMode mode) {
+  if (mode != OpenMode::kReadOnly) return open_once(folder, mode);
+  // RocksDB leaves open what a read-only open sees beside a writer: between its reading of the
+  // manifest and of the logs a log may turn into a table and vanish. So: only an undisturbed open
+  // counts.
+  constexpr int kTries = 50;
+  for (int attempt = 1;; ++attempt) {
+    const auto before = file_set(folder);
+    Result<std::unique_ptr<rocksdb::DB>> opened = open_once(folder, mode);
+    if (file_set(folder) == before) return opened;
+    if (attempt == kTries) {
+      return Status(StatusCode::kIoError,
+                    fmt::format("{} changed under each of {} tries to open it read-only; try again "
+                                "when its writer is less busy",
+                                folder, kTries));
+    }
+    opened = Status(StatusCode::kIoError, "disturbed");  // closes it before the next try
+    std::this_thread::sleep_for(std::chrono::milliseconds(2 * attempt));
+  }
+}
+
+std::int64_t log_bytes(const std::string& folder) {
+  std::int64_t total = 0;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->path().extension() != ".log") continue;
+    const std::uintmax_t bytes = entry->file_size(ignored);
+    if (!ignored) total += static_cast<std::int64_t>(bytes);
+  }
+  return total;
+}
+
+}  // namespace nestor::storage

@@ -1,0 +1,366 @@
+#include "storage/rocksdb_store.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <utility>
+
+#include "core/check.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "storage/commit_plan.h"
+#include "storage/journal.h"
+#include "storage/key_schema.h"
+#include "storage/store_verifier.h"
+
+namespace nestor::storage {
+namespace {
+
+// A snapshot and the batch it ends with. A read-only DB never changes and needs no snapshot.
+class RocksdbView final : public DocumentStore::View {
+ public:
+  RocksdbView(rocksdb::DB& db, bool with_snapshot, std::uint64_t sequence)
+      : db_(db),
+        snapshot_(with_snapshot ? db.GetSnapshot() : nullptr),
+        sequence_(sequence),
+        process_(::getpid()) {}
+  ~RocksdbView() override {
+    // After a fork RocksDB's mutexes may be held by threads that are not here.
+    if (snapshot_ != nullptr && process_ == ::getpid()) db_.ReleaseSnapshot(snapshot_);
+  }
+  RocksdbView(const RocksdbView&) = delete;
+  RocksdbView& operator=(const RocksdbView&) = delete;
+
+  [[nodiscard]] const rocksdb::Snapshot* snapshot() const { return snapshot_; }
+  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* snapshot_;
+  const std::uint64_t sequence_;
+  const pid_t process_;
+};
+
+bool is_collection_name(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+         });
+}
+
+Status no_collection(const std::string& name) {
+  return {StatusCode::kNotFound, "there is no collection " + quote_for_message(name)};
+}
+
+}  // namespace
+
+RocksdbStore::RocksdbStore(std::string path, std::unique_ptr<rocksdb::DB> db, StoreState state,
+                           std::uint64_t database_id, std::optional<Writer> writer)
+    : path_(std::move(path)),
+      process_(::getpid()),
+      database_id_(database_id),
+      writer_(std::move(writer)),
+      db_(std::move(db)),
+      state_(state),
+      current_(std::make_shared<RocksdbView>(*db_, writer_.has_value(), state_.sequence)) {}
+
+RocksdbStore::~RocksdbStore() {
+  current_.reset();
+  // Closing waits for background threads, which a forked child does not have.
+  if (process_ != ::getpid()) [[maybe_unused]]
+    rocksdb::DB* left_to_the_parent = db_.release();
+}
+
+Status RocksdbStore::check_process() const {
+  if (process_ == ::getpid()) return {};
+  return {StatusCode::kFailedPrecondition,
+          fmt::format("{} was opened by pid {} and does not survive fork(); open it again in this "
+                      "process",
+                      path_, process_)};
+}
+
+Status RocksdbStore::check_writable() const {
+  if (!writer_) {
+    return {StatusCode::kFailedPrecondition, path_ + " is open read-only; open it for writing"};
+  }
+  if (write_failure_.ok()) return {};
+  return {StatusCode::kIoError, "an earlier write failed (" + write_failure_.message() +
+                                    "); close the database and open it again"};
+}
+
+Result<CollectionRecord> RocksdbStore::require_collection(const std::string& name) const {
+  NESTOR_ASSIGN_OR_RETURN(std::optional<CollectionRecord> record, newest().find_collection(name));
+  if (!record) return no_collection(name);
+  return *std::move(record);
+}
+
+Result<Collection> RocksdbStore::create_collection(const std::string& name, int width,
+                                                   bool external) {
+  return guarded([&]() -> Result<Collection> {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    if (!is_collection_name(name)) {
+      return Status(StatusCode::kInvalidArgument,
+                    quote_for_message(name) +
+                        " cannot name a collection: 1 to 64 of [A-Za-z0-9._-], not starting with "
+                        "a dot");
+    }
+    if (width < (external ? 1 : 0) || width > 65'536) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("collection '{}': width {}, expected 1 to 65,536", name, width));
+    }
+    const RecordSource source = newest();
+    NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(name));
+    if (existing) {
+      return Status(StatusCode::kAlreadyExists, "collection '" + name + "' is there already");
+    }
+    CollectionRecord record;
+    record.collection.name = name;
+    record.collection.id = state_.next_collection_id;
+    record.collection.width = width;
+    record.collection.external = external;
+    StoreState state = state_;
+    ++state.next_collection_id;
+    CommitPlan plan(source, std::move(record), state);
+    NESTOR_RETURN_IF_ERROR(plan.finish());
+    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
+    return std::move(plan.commit().collection);
+  });
+}
+
+Status RocksdbStore::set_attribute(const std::string& collection, const std::string& name,
+                                   const std::string& value) {
+  return guarded([&]() -> Status {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(collection));
+    const RecordSource source = newest();
+    CommitPlan plan(source, std::move(record), state_);
+    plan.set_attribute(name, value);
+    NESTOR_RETURN_IF_ERROR(plan.finish());
+    return publish(plan.batch(), plan.state());
+  });
+}
+
+Result<Commit> RocksdbStore::commit(const Batch& batch) {
+  return guarded([&]() -> Result<Commit> {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(batch.collection));
+    const Collection before = record.collection;
+    NESTOR_RETURN_IF_ERROR(check_batch(batch, before));
+    const RecordSource source = newest();
+    CommitPlan plan(source, std::move(record), state_);
+    NESTOR_RETURN_IF_ERROR(plan.add(batch).with_context("collection '" + batch.collection + "'"));
+    if (plan.empty()) {
+      Commit nothing;
+      nothing.sequence = state_.sequence;
+      nothing.collection = before;
+      return nothing;
+    }
+    NESTOR_RETURN_IF_ERROR(plan.finish());
+    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
+    return std::move(plan.commit());
+  });
+}
+
+Status RocksdbStore::publish(rocksdb::WriteBatch& batch, const StoreState& state) {
+  NESTOR_RETURN_IF_ERROR(check_free_space(
+      writer_->free_bytes, path_, static_cast<std::int64_t>(batch.GetDataSize()),
+      "nothing of this batch was written; make room, searching goes on meanwhile"));
+  // Counts as failed until everything is done: an exception on the way must close the store too.
+  write_failure_ = Status(StatusCode::kInternal, "it did not come to its end");
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  Status status = status_from_rocksdb(db_->Write(options, &batch), "write a batch to " + path_);
+  if (status.ok()) status = writer_->watermark.advance(state.sequence);
+  if (!status.ok()) {
+    write_failure_ = status;
+    return status;
+  }
+  state_ = state;
+  auto next = std::make_shared<RocksdbView>(*db_, true, state.sequence);
+  write_failure_ = Status();
+  const std::lock_guard guard(mutex_);
+  current_ = std::move(next);
+  return {};
+}
+
+DocumentStore::ViewPointer RocksdbStore::view() const {
+  const std::lock_guard guard(mutex_);
+  return current_;
+}
+
+std::uint64_t RocksdbStore::sequence(const View& view) const {
+  return static_cast<const RocksdbView&>(view).sequence();
+}
+
+RecordSource RocksdbStore::at(const View& view) const {
+  return {*db_, static_cast<const RocksdbView&>(view).snapshot()};
+}
+
+Status RocksdbStore::named(const Status& status, const View& view, std::uint32_t collection) const {
+  if (status.ok()) return status;
+  const Result<std::vector<CollectionRecord>> records = at(view).collections();
+  if (!records.ok()) return status;
+  for (const CollectionRecord& record : records.value()) {
+    if (record.collection.id == collection) {
+      return status.with_context("collection '" + record.collection.name + "'");
+    }
+  }
+  return status;
+}
+
+Result<std::vector<Collection>> RocksdbStore::collections(const View& view) const {
+  return guarded([&]() -> Result<std::vector<Collection>> {
+    NESTOR_ASSIGN_OR_RETURN(std::vector<CollectionRecord> records, at(view).collections());
+    std::vector<Collection> collections;
+    for (CollectionRecord& record : records) collections.push_back(std::move(record.collection));
+    return collections;
+  });
+}
+
+Result<std::optional<Collection>> RocksdbStore::find_collection(const View& view,
+                                                                const std::string& name) const {
+  return guarded([&]() -> Result<std::optional<Collection>> {
+    NESTOR_ASSIGN_OR_RETURN(std::optional<CollectionRecord> record, at(view).find_collection(name));
+    if (!record) return std::optional<Collection>();
+    return std::optional<Collection>(std::move(record->collection));
+  });
+}
+
+Result<std::optional<StoredDocument>> RocksdbStore::find_document(const View& view,
+                                                                  std::uint32_t collection,
+                                                                  const std::string& key) const {
+  return guarded([&]() -> Result<std::optional<StoredDocument>> {
+    const std::string record_key = document_key(collection, key);
+    const Result<std::optional<std::string>> value = at(view).get(record_key);
+    if (!value.ok()) return named(value.status(), view, collection);
+    if (!value.value()) return std::optional<StoredDocument>();
+    Result<StoredDocument> document = decode_document(record_key, *value.value());
+    if (!document.ok()) return named(document.status(), view, collection);
+    return std::optional<StoredDocument>(std::move(document).value());
+  });
+}
+
+Result<std::vector<std::string>> RocksdbStore::list_keys(const View& view, std::uint32_t collection,
+                                                         const std::string& after,
+                                                         std::int64_t limit) const {
+  return guarded([&]() -> Result<std::vector<std::string>> {
+    std::vector<std::string> keys;
+    if (limit <= 0) return keys;
+    // No key holds a NUL, so this is the first one after `after`.
+    const std::string begin = document_key(collection, after.empty() ? after : after + '\0');
+    const std::string end = prefix_end(key_prefix(KeyTag::kDocument, collection));
+    const Status status =
+        at(view).scan(begin, end, [&](std::string_view key, std::string_view) -> Result<bool> {
+          if (const auto parsed = parse_key(key)) keys.emplace_back(parsed->name);
+          return static_cast<std::int64_t>(keys.size()) < limit;
+        });
+    if (!status.ok()) return named(status, view, collection);
+    return keys;
+  });
+}
+
+Status RocksdbStore::visit_rows(
+    const View& view, const Collection& collection, std::span<const std::uint64_t> ids,
+    const std::function<Status(std::size_t, std::string_view, std::string_view)>& visit) const {
+  std::vector<std::size_t> order(ids.size());  // positions in ids, by id
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return ids[a] < ids[b]; });
+  std::vector<std::string> keys;      // each id once
+  std::vector<std::size_t> first_of;  // per key: where its positions begin in order
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i > 0 && ids[order[i]] == ids[order[i - 1]]) continue;
+    keys.push_back(row_key(collection.id, ids[order[i]]));
+    first_of.push_back(i);
+  }
+  first_of.push_back(order.size());
+  return at(view)
+      .get_all(keys,
+               [&](std::size_t key, std::string_view value) {
+                 for (std::size_t i = first_of[key]; i < first_of[key + 1]; ++i) {
+                   NESTOR_RETURN_IF_ERROR(visit(order[i], keys[key], value));
+                 }
+                 return Status();
+               })
+      .with_context("collection '" + collection.name + "'");
+}
+
+Result<std::vector<Row>> RocksdbStore::rows(const View& view, const Collection& collection,
+                                            std::span<const std::uint64_t> ids) const {
+  return guarded([&]() -> Result<std::vector<Row>> {
+    std::vector<Row> rows(ids.size());
+    NESTOR_RETURN_IF_ERROR(visit_rows(
+        view, collection, ids,
+        [&](std::size_t position, std::string_view key, std::string_view value) -> Status {
+          NESTOR_ASSIGN_OR_RETURN(rows[position], decode_row(key, value, collection.width));
+          return {};
+        }));
+    return rows;
+  });
+}
+
+Status RocksdbStore::read_vectors(const View& view, const Collection& collection,
+                                  std::span<const std::uint64_t> ids, int width, float* out) const {
+  NESTOR_CHECK(width >= 0 && width <= collection.width, "a row has no such prefix");
+  const auto stride = static_cast<std::size_t>(width);
+  return guarded([&]() -> Status {
+    return visit_rows(
+        view, collection, ids,
+        [&](std::size_t position, std::string_view key, std::string_view value) {
+          return decode_row_vector(key, value, collection.width, {out + position * stride, stride});
+        });
+  });
+}
+
+Status RocksdbStore::scan_rows(const View& view, const Collection& collection,
+                               std::uint64_t first_row_id,
+                               const std::function<bool(const Row&)>& visit) const {
+  return guarded([&]() -> Status {
+    return at(view)
+        .scan(row_key(collection.id, first_row_id),
+              prefix_end(key_prefix(KeyTag::kRow, collection.id)),
+              [&](std::string_view key, std::string_view value) -> Result<bool> {
+                NESTOR_ASSIGN_OR_RETURN(const Row row, decode_row(key, value, collection.width));
+                return visit(row);
+              })
+        .with_context("collection '" + collection.name + "'");
+  });
+}
+
+Result<std::optional<Changes>> RocksdbStore::changes_since(const View& view,
+                                                           const Collection& collection,
+                                                           std::uint64_t sequence,
+                                                           const Hash128& digest) const {
+  return guarded([&] { return read_changes(at(view), collection, sequence, digest); });
+}
+
+Result<VerifyReport> RocksdbStore::verify(std::stop_token stop) const {
+  return guarded([&]() -> Result<VerifyReport> {
+    const ViewPointer current = view();
+    NESTOR_ASSIGN_OR_RETURN(VerifyReport report, verify_records(at(*current), stop));
+    if (const Result<std::uint64_t> watermark = read_watermark(path_, database_id_);
+        !watermark.ok()) {
+      report.problems.push_back(watermark.status().message());
+    }
+    return report;
+  });
+}
+
+std::int64_t RocksdbStore::disk_bytes() const {
+  namespace fs = std::filesystem;
+  std::int64_t total = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(path_, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;  // deleted meanwhile, or a folder
+    const std::uintmax_t bytes = entry->is_regular_file(ignored) ? entry->file_size(ignored) : 0;
+    if (!ignored) total += static_cast<std::int64_t>(bytes);
+  }
+  return total;
+}
+
+}  // namespace nestor::storage

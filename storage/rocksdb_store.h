@@ -1,0 +1,98 @@
+// The DocumentStore on RocksDB. Made by DocumentStore::open, which has checked what it opens.
+// Threads: those of DocumentStore.
+#pragma once
+
+#include <rocksdb/db.h>
+#include <sys/types.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "storage/document_store.h"
+#include "storage/folder_lock.h"
+#include "storage/free_space.h"
+#include "storage/record_source.h"
+#include "storage/rocksdb_status.h"
+#include "storage/watermark.h"
+
+namespace nestor::storage {
+
+class RocksdbStore final : public DocumentStore {
+ public:
+  // What a writer has and a reader has not.
+  struct Writer {
+    FolderLock lock;
+    WatermarkWriter watermark;
+    FreeBytesFunction free_bytes;
+  };
+
+  RocksdbStore(std::string path, std::unique_ptr<rocksdb::DB> db, StoreState state,
+               std::uint64_t database_id, std::optional<Writer> writer);
+  ~RocksdbStore() override;
+
+  Result<Collection> create_collection(const std::string& name, int width, bool external) override;
+  Status set_attribute(const std::string& collection, const std::string& name,
+                       const std::string& value) override;
+  Result<Commit> commit(const Batch& batch) override;
+  ViewPointer view() const override;
+  std::uint64_t sequence(const View& view) const override;
+  Result<std::vector<Collection>> collections(const View& view) const override;
+  Result<std::optional<Collection>> find_collection(const View& view,
+                                                    const std::string& name) const override;
+  Result<std::optional<StoredDocument>> find_document(const View& view, std::uint32_t collection,
+                                                      const std::string& key) const override;
+  Result<std::vector<std::string>> list_keys(const View& view, std::uint32_t collection,
+                                             const std::string& after,
+                                             std::int64_t limit) const override;
+  Result<std::vector<Row>> rows(const View& view, const Collection& collection,
+                                std::span<const std::uint64_t> ids) const override;
+  Status read_vectors(const View& view, const Collection& collection,
+                      std::span<const std::uint64_t> ids, int width, float* out) const override;
+  Status scan_rows(const View& view, const Collection& collection, std::uint64_t first_row_id,
+                   const std::function<bool(const Row&)>& visit) const override;
+  Result<std::optional<Changes>> changes_since(const View& view, const Collection& collection,
+                                               std::uint64_t sequence,
+                                               const Hash128& digest) const override;
+  Result<VerifyReport> verify(std::stop_token stop) const override;
+  std::int64_t disk_bytes() const override;
+  const std::string& path() const override { return path_; }
+  bool read_only() const override { return !writer_; }
+  std::string cache_folder() const override { return path_ + "/cache"; }
+
+ private:
+  // The newest state of RocksDB itself, for building on.
+  RecordSource newest() const { return {*db_, nullptr}; }
+  RecordSource at(const View& view) const;
+  Status check_process() const;
+  Status check_writable() const;
+  // Synced write, watermark, new view. Whatever goes wrong closes the store for writing.
+  Status publish(rocksdb::WriteBatch& batch, const StoreState& state);
+  Result<CollectionRecord> require_collection(const std::string& name) const;
+  // Puts the collection's name before a failure that knows only its number.
+  Status named(const Status& status, const View& view, std::uint32_t collection) const;
+  // Calls `visit(position in ids, key, value)` in the order of the ids' values.
+  Status visit_rows(
+      const View& view, const Collection& collection, std::span<const std::uint64_t> ids,
+      const std::function<Status(std::size_t, std::string_view, std::string_view)>& visit) const;
+
+  // Every call from outside: refused after a fork, and nothing is thrown out of it.
+  template <typename Work>
+  auto guarded(Work&& work) const -> decltype(work()) {
+    if (Status status = check_process(); !status.ok()) return status;
+    return catching_exceptions(std::forward<Work>(work));
+  }
+
+  const std::string path_;
+  const pid_t process_;
+  const std::uint64_t database_id_;
+  std::optional<Writer> writer_;  // before db_: the lock outlives the closing of RocksDB
+  std::unique_ptr<rocksdb::DB> db_;
+  StoreState state_;
+  Status write_failure_;      // ok while writing is possible
+  mutable std::mutex mutex_;  // guards current_
+  ViewPointer current_;
+};
+
+}  // namespace nestor::storage

@@ -1,0 +1,39 @@
+// The file WATERMARK: the sequence of the last acknowledged batch, kept apart from RocksDB, whose
+// log recovery takes a damaged record for the end of the log. A store that comes up with less has
+// lost what somebody was told is safe. Threads: one writer; read_watermark is safe anywhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "nestor/status.h"
+
+namespace nestor::storage {
+
+inline constexpr const char* kWatermarkName = "WATERMARK";
+
+// The highest sequence of the valid slots. Errors: kDataLoss (missing, cut, no valid slot, of
+// another database), kIoError.
+Result<std::uint64_t> read_watermark(const std::string& folder, std::uint64_t database_id);
+// A new file with sequence 0. Errors: kIoError, kNoSpace.
+Status create_watermark(const std::string& folder, std::uint64_t database_id);
+
+class WatermarkWriter {
+ public:
+  // Errors: kIoError.
+  static Result<WatermarkWriter> open(const std::string& folder, std::uint64_t database_id);
+  WatermarkWriter(WatermarkWriter&& other) noexcept;
+  WatermarkWriter& operator=(WatermarkWriter&&) = delete;
+  ~WatermarkWriter();
+  // On disk when it returns ok. Two slots take turns, so that a torn write leaves the one before.
+  // Errors: kIoError, kNoSpace. Cost: one fdatasync.
+  Status advance(std::uint64_t sequence);
+
+ private:
+  WatermarkWriter(int descriptor, std::string path, std::uint64_t database_id);
+  int descriptor_;
+  std::string path_;
+  std::uint64_t database_id_;
+};
+
+}  // namespace nestor::storage

@@ -1,0 +1,92 @@
+// Databases of every released format, kept in tests/compat/, open and say what they said then.
+// NESTOR_WRITE_COMPAT=<folder> makes a new one of the present format there instead of a temporary
+// one.
+#include <doctest/doctest.h>
+
+#include "storage/manifest.h"
+#include "tests/storage/store_fixtures.h"
+
+namespace nestor::storage {
+
+using testing::make_batch;
+using testing::make_write;
+using testing::must_commit;
+using testing::must_open;
+using testing::TempFolder;
+
+namespace {
+
+void make_compat_database(const std::string& path) {
+  {
+    auto store = must_open(path);
+    REQUIRE(store->create_collection("default", 0, false).ok());
+    REQUIRE(store->create_collection("given", 4, true).ok());
+    must_commit(*store, make_batch({make_write("a", "first", 2, 0.5F), make_write("b", "second")}));
+  }
+  // The next opener makes a table of the first log; what follows is in the second log.
+  auto store = must_open(path);
+  must_commit(*store, make_batch({make_write("c/\xc3\xa4", "third", 3, 2)}, {"b"}));
+  must_commit(*store, make_batch({make_write("x", "given")}, {}, "given"));
+  REQUIRE(store->set_attribute("default", "source", "/somewhere").ok());
+}
+
+void check_compat_database(const DocumentStore& store) {
+  const auto view = store.view();
+  CHECK(store.sequence(*view) == 6);
+  using Texts = std::map<std::string, std::string>;
+  CHECK(testing::texts_of(store) == Texts{{"a", "first"}, {"c/\xc3\xa4", "third"}});
+  CHECK(testing::texts_of(store, "given") == Texts{{"x", "given"}});
+  const Collection collection = testing::collection_of(store);
+  CHECK(collection.id == 1);
+  CHECK(collection.passages == 5);
+  CHECK(collection.text_bytes == 10);
+  CHECK(collection.truncated_passages == 2);
+  CHECK(collection.next_row_id == 7);
+  CHECK(collection.attributes.at("source") == "/somewhere");
+  CHECK(collection.space == std::string(64, 'a'));
+  CHECK(testing::collection_of(store, "given").external);
+  const auto document = store.find_document(*view, 1, "a");
+  REQUIRE(document.ok());
+  CHECK(document.value()->document.title == "title of a");
+  CHECK(document.value()->document.metadata == make_write("a", "").document.metadata);
+  CHECK(document.value()->split_tokens == 256);
+  const auto rows = store.rows(*view, collection, std::vector<std::uint64_t>{6, 1});
+  REQUIRE(rows.ok());
+  CHECK(rows.value()[0].vector == std::vector<float>{2, 2, 4, -1});
+  CHECK(rows.value()[0].passage.index == 2);
+  CHECK(rows.value()[1].document_key == "a");
+  CHECK(rows.value()[1].passage.content == hash128("first"));
+  testing::check_verifies(store);
+}
+
+}  // namespace
+
+TEST_CASE("a database of the present format says what the golden ones say") {
+  const TempFolder folder;
+  const char* wanted = std::getenv("NESTOR_WRITE_COMPAT");
+  const std::string path = wanted ? std::string(wanted) : folder / "db";
+  make_compat_database(path);
+  StoreOptions options;
+  options.read_only = true;
+  check_compat_database(*must_open(path, options));
+}
+
+TEST_CASE("a database written by format 1 opens, reads, verifies and takes writes") {
+  const TempFolder folder;
+  const std::string golden = nestor::testing::tests_path("compat/v1");
+  StoreOptions options;
+  options.read_only = true;
+  const auto before = testing::folder_bytes(golden);
+  check_compat_database(*must_open(golden, options));
+  CHECK(testing::folder_bytes(golden) == before);
+  CHECK(read_manifest(golden).value()->format_version == 1);
+  // For writing only a copy: the golden one stays as it was made.
+  std::filesystem::copy(golden, folder / "db", std::filesystem::copy_options::recursive);
+  auto store = must_open(folder / "db");
+  check_compat_database(*store);
+  must_commit(*store, make_batch({make_write("d", "fourth")}, {"a"}));
+  CHECK(testing::texts_of(*store).size() == 2);
+  testing::check_verifies(*store);
+}
+
+}  // namespace nestor::storage

@@ -1,0 +1,260 @@
+// nestor add DB: documents from JSONL, or one from its text
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/file.h"
+#include "core/json.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "embed/model_folder.h"
+#include "tools/cli/command.h"
+#include "tools/cli/database_target.h"
+#include "tools/cli/jsonl_documents.h"
+#include "tools/cli/line_reader.h"
+#include "tools/cli/output.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/standard_input.h"
+
+namespace nestor::cli {
+namespace {
+
+constexpr int kUsualBatch = 64;
+// A batch also ends when its text comes to this, so that memory stays bounded for any --batch.
+constexpr std::size_t kMostBatchBytes = 64 << 20;
+constexpr std::size_t kMostTextBytes = 16 << 20;
+
+struct AddCommandOptions {
+  std::string database;
+  std::string file = "-";
+  std::string collection = kDefaultCollection;
+  std::string precision = "f32";
+  std::string key;
+  std::string title;
+  std::string metadata;
+  int batch = kUsualBatch;
+  int passage_tokens = SplitOptions().passage_tokens;
+  bool jsonl = false;
+  bool ack = false;
+  bool no_split = false;
+  bool json = false;
+};
+
+// Takes documents in, hands them on in batches, and knows what is safe on disk.
+class Adding {
+ public:
+  Adding(const AddCommandOptions& options, Context& context)
+      : options_(options), context_(context), line_(context, "adding") {
+    add_.collection = options.collection;
+    add_.split = {!options.no_split, options.passage_tokens};
+    add_.stop = context.stop;
+    add_.progress = [this](const Progress& progress) { show(progress); };
+  }
+
+  Status take(Document document) {
+    bytes_ += document.text.size() + document.vector.size() * sizeof(float);
+    batch_.push_back(std::move(document));
+    const bool full = batch_.size() >= static_cast<std::size_t>(options_.batch);
+    return full || bytes_ >= kMostBatchBytes ? commit() : Status();
+  }
+
+  Status commit() {
+    if (batch_.empty()) return {};
+    if (!database_.has_value()) NESTOR_RETURN_IF_ERROR(open());
+    NESTOR_ASSIGN_OR_RETURN(const AddReport report, database_->add(batch_, add_));
+    sum_.documents_added += report.documents_added;
+    sum_.documents_updated += report.documents_updated;
+    sum_.documents_unchanged += report.documents_unchanged;
+    sum_.passages_embedded += report.passages_embedded;
+    sum_.passages_reused += report.passages_reused;
+    sum_.passages_truncated += report.passages_truncated;
+    sum_.tokens_embedded += report.tokens_embedded;
+    committed_ += static_cast<std::int64_t>(batch_.size());
+    if (options_.ack) NESTOR_RETURN_IF_ERROR(acknowledge());
+    batch_.clear();
+    bytes_ = 0;
+    return {};
+  }
+
+  Status close() { return database_.has_value() ? database_->close() : Status(); }
+
+  [[nodiscard]] std::int64_t committed() const { return committed_; }
+  [[nodiscard]] const AddReport& report() const { return sum_; }
+  // "f32", or "external" where every vector was given.
+  [[nodiscard]] std::string precision() const {
+    return embeds_ || sum_.passages_embedded > 0 ? options_.precision : "external";
+  }
+
+ private:
+  // Only now: a missing model or a mistake in the first lines leaves no empty database behind.
+  Status open() {
+    for (const Document& document : batch_) embeds_ |= document.vector.empty();
+    if (embeds_ && !is_database(options_.database)) {
+      NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string model,
+                              embed::find_model_folder(context_.global.model_folder));
+    }
+    NESTOR_ASSIGN_OR_RETURN(
+        Database opened,
+        Database::open(options_.database, context_.open_options(options_.precision)));
+    database_.emplace(std::move(opened));
+    return {};
+  }
+
+  Status acknowledge() {
+    for (const Document& document : batch_) context_.print(json_line(Json(document.key)));
+    return context_.flush();
+  }
+
+  void show(const Progress& progress) {
+    line_.update(sum_.tokens_embedded + progress.tokens_done, 0, [&](double rate) {
+      return fmt::format("{}  {}  {} tok/s", counted(committed_, "document"),
+                         counted(sum_.passages_embedded + progress.passages_done, "passage"),
+                         short_count(rate));
+    });
+  }
+
+  const AddCommandOptions& options_;
+  Context& context_;
+  ProgressLine line_;
+  AddOptions add_;
+  std::optional<Database> database_;
+  std::vector<Document> batch_;
+  std::size_t bytes_ = 0;
+  std::int64_t committed_ = 0;
+  bool embeds_ = false;
+  AddReport sum_;
+};
+
+Status add_lines(LineReader& reader, Adding& adding) {
+  for (;;) {
+    NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string_view> line, reader.next());
+    if (!line.has_value()) return adding.commit();
+    if (line->find_first_not_of(" \t") == line->npos) continue;
+    Result<Document> document = parse_document_line(*line);
+    const std::string where = fmt::format("line {}", reader.line_number());
+    if (!document.ok()) {
+      return document.status().with_context(
+          reader.was_cut() ? where + " (the last, without a line end; it may be cut)" : where);
+    }
+    // The whole batch is refused for the sake of one document; its key is in the message.
+    if (Status status = adding.take(std::move(document).value()); !status.ok()) {
+      return status.code() == StatusCode::kInvalidArgument
+                 ? status.with_context(fmt::format("in the batch that ends at {}", where))
+                 : status;
+    }
+  }
+}
+
+Status add_text(const AddCommandOptions& options, LineReader& reader, Adding& adding) {
+  Document document;
+  document.key = options.key;
+  document.title = options.title;
+  if (!options.metadata.empty()) {
+    NESTOR_ASSIGN_OR_RETURN(document.metadata, parse_metadata(options.metadata));
+  }
+  NESTOR_ASSIGN_OR_RETURN(document.text, reader.rest(kMostTextBytes));
+  NESTOR_RETURN_IF_ERROR(adding.take(std::move(document)));
+  return adding.commit();
+}
+
+std::string report_text(const AddCommandOptions& options, const Adding& adding) {
+  const AddReport& report = adding.report();
+  if (options.json) {
+    Json json = new_json();
+    json["database"] = json_text(options.database);
+    json["collection"] = options.collection;
+    json["precision"] = adding.precision();
+    json["added"] = report.documents_added;
+    json["updated"] = report.documents_updated;
+    json["unchanged"] = report.documents_unchanged;
+    json["passages_embedded"] = report.passages_embedded;
+    json["passages_reused"] = report.passages_reused;
+    json["passages_truncated"] = report.passages_truncated;
+    json["tokens_embedded"] = report.tokens_embedded;
+    return json_line(json);
+  }
+  return fmt::format(
+      "added {}, updated {}, unchanged {}  {} embedded ({} tokens, {})\n",
+      with_thousands(report.documents_added), with_thousands(report.documents_updated),
+      with_thousands(report.documents_unchanged), counted(report.passages_embedded, "passage"),
+      with_thousands(report.tokens_embedded), adding.precision());
+}
+
+int run_add(const AddCommandOptions& options, Context& context) {
+  if (options.jsonl != options.key.empty()) {
+    return context.fail({StatusCode::kInvalidArgument,
+                         options.jsonl
+                             ? "--key names one document, --jsonl brings many; give one of them"
+                             : "say what comes in: --jsonl for documents as JSON lines, or --key K "
+                               "for one document whose text is the input"});
+  }
+  const Result<InputDescriptor> input = open_input(options.file);
+  if (!input.ok()) return context.fail(input.status());
+  LineReader reader(input.value().get(), context.stop);
+  Adding adding(options, context);
+  const Status status =
+      options.jsonl ? add_lines(reader, adding) : add_text(options, reader, adding);
+  const Status closed = adding.close();
+  if (!status.ok()) {
+    const int code = context.fail(status);
+    if (options.jsonl) {
+      context.note(fmt::format("{} committed before that; nothing after them was added",
+                               counted(adding.committed(), "document")));
+    }
+    return code;
+  }
+  if (!closed.ok()) return context.fail(closed);
+  if (adding.report().passages_truncated > 0) {
+    context.warn(fmt::format("{} cut at the model's context; the tail is not searchable",
+                             counted(adding.report().passages_truncated, "passage")));
+  }
+  // With --ack stdout belongs to the keys.
+  if (options.ack) {
+    std::string text = report_text(options, adding);
+    text.pop_back();
+    context.note(text);
+  } else {
+    context.print(report_text(options, adding));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_add_command(CLI::App& app, Context& context) {
+  CLI::App& command =
+      *app.add_subcommand("add", "Add documents to a database, from JSON lines or one by one");
+  auto options = std::make_shared<AddCommandOptions>();
+  command.add_option("DB", options->database, "The database; made if it is not there")->required();
+  command.add_option("FILE", options->file, "What to read; - is standard input")
+      ->capture_default_str();
+  command.add_flag("--jsonl", options->jsonl,
+                   R"(Lines of {"key", "title"?, "text", "metadata"?, "vector"?})");
+  command.add_option("--key", options->key, "One document of this key; the input is its text");
+  command.add_option("--title", options->title, "Its title");
+  command.add_option("--metadata", options->metadata, "Its metadata, a JSON object");
+  command.add_option("--collection", options->collection, "The collection to fill")
+      ->capture_default_str();
+  command
+      .add_option("--batch", options->batch, "Documents in one atomic, synced commit, 1 to 100000")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  CLI::Option* ack =
+      command.add_flag("--ack", options->ack,
+                       "Print each key as a JSON string and line once its batch is safe on disk");
+  command.add_flag("--no-split", options->no_split, "Keep each text as one passage");
+  command
+      .add_option("--passage-tokens", options->passage_tokens,
+                  "Most model tokens in a passage, 16 to 1800")
+      ->capture_default_str();
+  command.add_option("--precision", options->precision, "Numeric mode of the encoder")
+      ->capture_default_str();
+  command.add_flag("--json", options->json, "The report as JSON")->excludes(ack);
+  set_action(command, context, [options](Context& c) { return run_add(*options, c); });
+}
+
+}  // namespace nestor::cli

@@ -1,0 +1,66 @@
+// What every subcommand shares: the global options, the way to fail with the right exit code, and
+// stderr as one orderly place. Threads: one, the main thread; `stop` may be asked anywhere.
+#pragma once
+
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "nestor/database.h"
+#include "nestor/embedder.h"
+#include "nestor/status.h"
+
+namespace nestor::cli {
+
+class ProgressLine;
+
+// As grep, and then some. Part of the contract with other programs: never renumber.
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitNoHits = 1,  // nothing found; an unknown key
+  kExitError = 2,
+  kExitModelMissing = 3,
+  kExitModelMismatch = 4,
+  kExitLocked = 5,
+  kExitDataLoss = 6,
+  kExitInterrupted = 130,
+};
+ExitCode exit_code_of(const Status& status);
+
+// The version of every JSON that the command line prints.
+inline constexpr int kSchemaVersion = 1;
+
+struct GlobalOptions {
+  std::string model_folder;
+  bool allow_unverified_model = false;
+  bool quiet = false;
+  int thread_count = 0;
+};
+
+struct Context {
+  GlobalOptions global;
+  // Asked to stop by Ctrl-C or SIGTERM; give it to every long call.
+  std::stop_token stop;
+  // What main runs once the whole command line has been read; set by set_action (command.h).
+  std::function<int(Context&)> action;
+  // The bar that is on the screen now, if any; lines on stderr wipe it first.
+  ProgressLine* progress_line = nullptr;
+
+  // From the global options; the log goes to warn().
+  EmbedderOptions embedder_options(const std::string& precision = "f32");
+  OpenOptions open_options(const std::string& precision = "f32");
+
+  // One line on stderr, made safe for a terminal. note() and warn() say nothing with --quiet.
+  void note(std::string_view line);
+  void warn(std::string_view line);
+  // "nestor: <message>" on stderr, also with --quiet; returns the exit code that belongs to the
+  // status.
+  int fail(const Status& status);
+  // Writes results to stdout as they are. A failed write ends in flush().
+  void print(std::string_view bytes);
+  // Errors: kIoError, kNoSpace when stdout did not take everything.
+  Status flush();
+};
+
+}  // namespace nestor::cli

@@ -1,0 +1,31 @@
+// Which database a word of the command line means: a database named by its folder, or the index of
+// a plain folder of documents, which lies in Nestor's own data folder and never inside the
+// documents. Threads: free functions, safe anywhere.
+#pragma once
+
+#include <string>
+
+#include "nestor/status.h"
+
+namespace nestor::cli {
+
+struct DatabaseTarget {
+  std::string database;  // the folder of the database; may not exist yet
+  std::string folder;  // the folder of documents, as a real path; empty when the database was named
+  std::string typed;   // as the person wrote it
+};
+
+// True for a folder that holds the file every database has.
+bool is_database(const std::string& path);
+
+// `typed` is a database or a folder of documents. `database_override` (--db), if not empty, is the
+// database of that folder. Errors: kNotFound (nothing there), kInvalidArgument (a file; no home for
+// the index).
+Result<DatabaseTarget> find_target(const std::string& typed, const std::string& database_override);
+
+// The same, and the database has to be there. Errors: also kNotFound with the command that makes
+// it.
+Result<DatabaseTarget> find_existing_target(const std::string& typed,
+                                            const std::string& database_override);
+
+}  // namespace nestor::cli

@@ -1,0 +1,63 @@
+// nestor delete DB KEY...
+#include <fmt/format.h>
+
+#include <memory>
+#include <vector>
+
+#include "core/text.h"
+#include "tools/cli/command.h"
+#include "tools/cli/database_target.h"
+#include "tools/cli/output.h"
+
+namespace nestor::cli {
+namespace {
+
+struct DeleteOptions {
+  std::string database;
+  std::vector<std::string> keys;
+  std::string collection = kDefaultCollection;
+  bool json = false;
+};
+
+int run_delete(const DeleteOptions& options, Context& context) {
+  if (!is_database(options.database)) {
+    return context.fail(
+        {StatusCode::kNotFound,
+         fmt::format("there is no database in {}", quote_for_message(options.database, 512))});
+  }
+  OpenOptions open = context.open_options();
+  open.create_if_missing = false;
+  Result<Database> opened = Database::open(options.database, open);
+  if (!opened.ok()) return context.fail(opened.status());
+  Database database = std::move(opened).value();
+  const Result<std::int64_t> removed =
+      database.remove(options.keys, RemoveOptions{options.collection});
+  if (!removed.ok()) return context.fail(removed.status());
+  if (const Status closed = database.close(); !closed.ok()) return context.fail(closed);
+  if (options.json) {
+    Json json = new_json();
+    json["deleted"] = removed.value();
+    json["keys"] = options.keys.size();
+    context.print(json_line(json));
+  } else {
+    context.print(fmt::format("deleted {} of {}\n", with_thousands(removed.value()),
+                              counted(std::int64_t(options.keys.size()), "key")));
+  }
+  return removed.value() > 0 ? kExitOk : kExitNoHits;
+}
+
+}  // namespace
+
+void add_delete_command(CLI::App& app, Context& context) {
+  CLI::App& command = *app.add_subcommand("delete", "Delete documents by key");
+  auto options = std::make_shared<DeleteOptions>();
+  command.add_option("DB", options->database, "The database")->required();
+  command.add_option("KEY", options->keys, "The documents' keys; -- goes before a key like -a")
+      ->required();
+  command.add_option("--collection", options->collection, "The collection they are in")
+      ->capture_default_str();
+  command.add_flag("--json", options->json, "The count as JSON");
+  set_action(command, context, [options](Context& c) { return run_delete(*options, c); });
+}
+
+}  // namespace nestor::cli

@@ -1,0 +1,245 @@
+#include "tools/cli/eval_command.h"
+
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "core/file.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "embed/model_folder.h"
+#include "tools/cli/command.h"
+#include "tools/cli/eval_pipeline.h"
+
+namespace nestor::cli {
+namespace {
+
+struct EvalOptions {
+  std::string folder;
+  std::string plan;
+  BeirLimits limits;
+  std::string run_file;
+  bool json = false;
+  std::string role = "query";
+  std::string database;
+  EvalSetup setup;
+};
+
+// A folder that goes away with the object, unless a person named it.
+class EvalFolder {
+ public:
+  static Result<EvalFolder> make(const std::string& named) {
+    EvalFolder folder;
+    folder.path_ = named;
+    if (!named.empty()) return folder;
+    std::error_code error;
+    std::filesystem::path base = std::filesystem::temp_directory_path(error);
+    if (error) base = "/tmp";
+    std::string pattern = (base / "nestor-eval-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) return errno_status(errno, "make", pattern);
+    folder.path_ = pattern + "/database";
+    folder.temporary_ = pattern;
+    return folder;
+  }
+  EvalFolder(EvalFolder&& other) noexcept
+      : path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, {})) {}
+  EvalFolder& operator=(EvalFolder&&) = delete;
+  ~EvalFolder() {
+    std::error_code ignored;
+    if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  EvalFolder() = default;
+  std::string path_;
+  std::string temporary_;
+};
+
+// "128,768", "768" (exact) or "auto" (the planner's own).
+Status parse_plan(const std::string& text, EvalSetup& setup) {
+  setup.leave_to_planner = text == "auto";
+  if (text.empty() || setup.leave_to_planner) return {};
+  const std::size_t comma = text.find(',');
+  const std::string coarse = text.substr(0, comma);
+  const std::string rerank = comma == std::string::npos ? coarse : text.substr(comma + 1);
+  for (const auto& [word, width] :
+       {std::pair(&coarse, &setup.coarse_width), std::pair(&rerank, &setup.rerank_width)}) {
+    const char* end = word->data() + word->size();
+    const auto [stopped, error] = std::from_chars(word->data(), end, *width);
+    if (error != std::errc() || stopped != end || *width <= 0) {
+      return {StatusCode::kInvalidArgument,
+              fmt::format("--plan {}: not two widths as in 128,768, one as in 768, or auto",
+                          quote_for_message(text))};
+    }
+  }
+  return {};
+}
+
+std::string plan_text(const Explanation& plan) {
+  if (plan.coarse_width == plan.rerank_width) return std::to_string(plan.rerank_width);
+  return fmt::format("{},{}", plan.coarse_width, plan.rerank_width);
+}
+
+nlohmann::ordered_json scores_json(const RetrievalScores& scores) {
+  return {{"ndcg@10", scores.ndcg_at_10},
+          {"recall@10", scores.recall_at_10},
+          {"recall@100", scores.recall_at_100},
+          {"mrr@10", scores.mrr_at_10}};
+}
+
+std::string report_json(const EvalOptions& options, const BeirFolder& folder,
+                        const EvalReport& report) {
+  nlohmann::ordered_json result = {{"schema_version", kSchemaVersion}};
+  result.update(scores_json(report.scores));
+  result["recall@10_vs_exact"] = report.recall_against_exact;
+  result["documents"] = folder.documents.size();
+  result["passages"] = report.passages;
+  result["queries"] = folder.queries.size();
+  result["queries_dropped"] = folder.queries_dropped;
+  result["plan"] = plan_text(report.run.plan);
+  result["candidates"] = report.run.plan.candidate_count;
+  nlohmann::ordered_json exact = {{"plan", plan_text(report.exact.plan)}};
+  exact.update(scores_json(report.exact_scores));
+  result["exact"] = std::move(exact);
+  result["precision"] = report.model.precision;
+  result["backend"] = report.model.backend;
+  result["model"] = report.model.name;
+  result["space"] = report.model.space;
+  result["role"] = options.role;
+  result["title"] = options.setup.join_title ? "joined" : "slot";
+  result["split"] = options.setup.passages;
+  result["seed"] = options.limits.seed;
+  result["passages_truncated"] = report.added.passages_truncated;
+  result["queries_truncated"] = report.queries_truncated;
+  result["passages_embedded"] = report.added.passages_embedded;
+  result["tokens_embedded"] = report.added.tokens_embedded;
+  result["seconds"] = {{"embed_documents", report.embed_documents_seconds},
+                       {"embed_queries", report.embed_queries_seconds},
+                       {"search", report.run.seconds},
+                       {"search_exact", report.exact.seconds}};
+  return result.dump() + "\n";
+}
+
+std::string score_line(const std::string& name, const RetrievalScores& scores) {
+  return fmt::format("{:<16}{:>8.5f} {:>10.5f} {:>11.5f} {:>8.5f}", name, scores.ndcg_at_10,
+                     scores.recall_at_10, scores.recall_at_100, scores.mrr_at_10);
+}
+
+std::string report_text(const BeirFolder& folder, const EvalReport& report) {
+  const Explanation& plan = report.run.plan;
+  std::string text = fmt::format("{} documents in {} passages, {} queries; {} in {} on {}\n",
+                                 with_thousands(static_cast<std::int64_t>(folder.documents.size())),
+                                 with_thousands(report.passages),
+                                 with_thousands(static_cast<std::int64_t>(folder.queries.size())),
+                                 report.model.name, report.model.precision, report.model.backend);
+  if (folder.queries_dropped > 0) {
+    text += fmt::format("{} queries dropped: nothing relevant to them was read\n",
+                        with_thousands(folder.queries_dropped));
+  }
+  text += fmt::format("{:<16}{:>8} {:>10} {:>11} {:>8}\n", "plan", "nDCG@10", "recall@10",
+                      "recall@100", "MRR@10");
+  text += score_line(plan_text(plan), report.scores) + "\n";
+  text += score_line("exact " + plan_text(report.exact.plan), report.exact_scores) + "\n";
+  text += fmt::format("recall@10 against exact {:.5f}, with {} candidates\n",
+                      report.recall_against_exact, with_thousands(plan.candidate_count));
+  text +=
+      fmt::format("seconds: documents {:.1f}, queries {:.1f}, search {:.1f}, exact search {:.1f}\n",
+                  report.embed_documents_seconds, report.embed_queries_seconds, report.run.seconds,
+                  report.exact.seconds);
+  return text;
+}
+
+Status write_run(const std::string& path, const BeirFolder& folder, const EvalReport& report) {
+  TrecRun run("nestor-" + plan_text(report.run.plan));
+  for (std::size_t i = 0; i < folder.queries.size(); ++i) {
+    NESTOR_RETURN_IF_ERROR(run.add(folder.queries[i].key, report.run.rankings[i]));
+  }
+  return write_file_atomic(path, run.text());
+}
+
+// What would spoil the result after all the work is looked at before it.
+Status check_run_file(const std::string& path) {
+  if (path.empty()) return {};
+  const std::string parent = std::filesystem::absolute(path).parent_path().string();
+  if (is_folder(parent) && !is_folder(path)) return {};
+  return {StatusCode::kInvalidArgument,
+          fmt::format("--run {}: no file can be written there", path)};
+}
+
+Status prepare(EvalOptions& options, Context& context) {
+  NESTOR_RETURN_IF_ERROR(parse_plan(options.plan, options.setup));
+  NESTOR_ASSIGN_OR_RETURN(options.setup.role, parse_role(options.role));
+  NESTOR_RETURN_IF_ERROR(check_run_file(options.run_file));
+  return embed::find_model_folder(context.global.model_folder).status();
+}
+
+Result<std::string> run_eval(EvalOptions& options, Context& context) {
+  NESTOR_RETURN_IF_ERROR(prepare(options, context));
+  NESTOR_ASSIGN_OR_RETURN(const BeirFolder folder,
+                          read_beir_folder(options.folder, options.limits));
+  NESTOR_ASSIGN_OR_RETURN(const EvalFolder place, EvalFolder::make(options.database));
+  NESTOR_ASSIGN_OR_RETURN(
+      Database database,
+      Database::open(place.path(), context.open_options(options.setup.precision)));
+  NESTOR_ASSIGN_OR_RETURN(const EvalReport report,
+                          evaluate(database, folder, options.setup, context));
+  NESTOR_RETURN_IF_ERROR(database.close());
+  if (!options.run_file.empty())
+    NESTOR_RETURN_IF_ERROR(write_run(options.run_file, folder, report));
+  return options.json ? report_json(options, folder, report) : report_text(folder, report);
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app, Context& context) {
+  CLI::App& command = *app.add_subcommand("eval",
+                                          "Quality of search on a benchmark in BEIR's form: "
+                                          "nDCG@10, recall, MRR@10 of a plan and of exact search");
+  auto options = std::make_shared<EvalOptions>();
+  command.add_option("FOLDER", options->folder, "corpus.jsonl, queries.jsonl and qrels/test.tsv")
+      ->required();
+  command.add_option(
+      "--plan", options->plan,
+      "coarse and rerank width (128,768); one width searches exactly at it; auto: the planner's");
+  command
+      .add_option("--candidates", options->setup.candidate_count,
+                  "reranked a query (the planner's choice)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
+  command
+      .add_option("--limit-documents", options->limits.documents,
+                  "read so many: judged ones first, then seeded others; queries with nothing left "
+                  "are dropped")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
+  command.add_option("--limit-queries", options->limits.queries, "ask so many, a seeded sample")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
+  command.add_option("--seed", options->limits.seed, "of the samples (1)");
+  command.add_flag(
+      "--join-title", options->setup.join_title,
+      "the title before the text, as published runs have it, not in the prompt's title slot");
+  command.add_flag("--passages", options->setup.passages,
+                   "split as the product does; a document scores as its best passage");
+  command.add_option("--precision", options->setup.precision, "numeric mode of the encoder (f32)");
+  command.add_option("--role", options->role,
+                     "the prompt of the queries: query (default), code-retrieval, …");
+  command.add_option("--db", options->database,
+                     "keep the vectors in this database and use them again");
+  command.add_option("--run", options->run_file, "write the plan's rankings as a TREC run file");
+  command.add_flag("--json", options->json, "one JSON object");
+  set_action(command, context, [options](Context& c) {
+    const Result<std::string> result = run_eval(*options, c);
+    if (!result.ok()) return c.fail(result.status());
+    c.print(result.value());
+    return static_cast<int>(kExitOk);
+  });
+}
+
+}  // namespace nestor::cli

@@ -1,0 +1,249 @@
+#include "tools/cli/eval_pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <unordered_set>
+#include <utility>
+
+#include "core/macros.h"
+#include "tools/cli/progress.h"
+
+namespace nestor::cli {
+namespace {
+
+constexpr std::size_t kRankingLength = 100;     // recall@100 looks no further
+constexpr std::int64_t kShortList = 10;         // what a search returns when nobody asks for more
+constexpr std::int64_t kMostPassages = 10'000;  // the API's own limit on k
+// Documents an atomic batch: enough to keep the encoder busy, little to lose at Ctrl-C.
+constexpr std::size_t kBatchDocuments = 128;
+
+class Timer {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Each way of embedding has a collection of its own, so that a database that is kept serves all of
+// them.
+std::string collection_name(const EvalSetup& setup) {
+  return fmt::format("eval-{}{}{}", setup.precision, setup.join_title ? "-joined" : "",
+                     setup.passages ? "-passages" : "");
+}
+
+Document to_document(const BeirDocument& read, const EvalSetup& setup) {
+  if (!setup.join_title) return {.key = read.key, .title = read.title, .text = read.text};
+  // Source: MTEB's retrieval tasks join them so and strip the ends.
+  std::string text = read.title.empty() ? read.text : read.title + " " + read.text;
+  const std::size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string::npos) text.clear();
+  if (!text.empty()) text = text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
+  return {.key = read.key, .title = {}, .text = std::move(text)};
+}
+
+Status remove_others(Database& database, const std::string& collection, const BeirFolder& folder) {
+  std::unordered_set<std::string_view> wanted;
+  for (const BeirDocument& document : folder.documents) wanted.insert(document.key);
+  std::vector<std::string> others;
+  std::string last;
+  for (;;) {
+    NESTOR_ASSIGN_OR_RETURN(const std::vector<std::string> keys,
+                            database.list_keys(collection, last));
+    if (keys.empty()) break;
+    for (const std::string& key : keys) {
+      if (!wanted.contains(key)) others.push_back(key);
+    }
+    last = keys.back();
+  }
+  if (others.empty()) return {};
+  return database.remove(others, {.collection = collection}).status();
+}
+
+void accumulate(AddReport& total, const AddReport& one) {
+  total.documents_added += one.documents_added;
+  total.documents_updated += one.documents_updated;
+  total.documents_unchanged += one.documents_unchanged;
+  total.passages_embedded += one.passages_embedded;
+  total.passages_reused += one.passages_reused;
+  total.passages_truncated += one.passages_truncated;
+  total.tokens_embedded += one.tokens_embedded;
+}
+
+Result<AddReport> add_documents(Database& database, const std::string& collection,
+                                const BeirFolder& folder, const EvalSetup& setup,
+                                Context& context) {
+  std::int64_t total_bytes = 0;
+  for (const BeirDocument& document : folder.documents) {
+    total_bytes += static_cast<std::int64_t>(document.text.size());
+  }
+  ProgressLine line(context, "embedding documents");
+  AddReport report;
+  std::int64_t done_bytes = 0;
+  for (std::size_t begin = 0; begin < folder.documents.size(); begin += kBatchDocuments) {
+    const std::size_t end = std::min(begin + kBatchDocuments, folder.documents.size());
+    std::vector<Document> batch;
+    std::int64_t batch_bytes = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      batch.push_back(to_document(folder.documents[i], setup));
+      batch_bytes += static_cast<std::int64_t>(folder.documents[i].text.size());
+    }
+    AddOptions options{.collection = collection, .split = {}, .stop = context.stop, .progress = {}};
+    options.split.enabled = setup.passages;
+    options.progress = [&](const Progress& progress) {
+      const double share = progress.tokens_total > 0
+                               ? static_cast<double>(progress.tokens_done) /
+                                     static_cast<double>(progress.tokens_total)
+                               : 0.0;
+      const auto now =
+          done_bytes + static_cast<std::int64_t>(share * static_cast<double>(batch_bytes));
+      line.update(now, total_bytes, [](double rate) { return bytes_text(rate) + "/s of text"; });
+    };
+    NESTOR_ASSIGN_OR_RETURN(const AddReport added, database.add(batch, options));
+    accumulate(report, added);
+    done_bytes += batch_bytes;
+  }
+  return report;
+}
+
+Result<std::vector<Embedding>> embed_queries(const Embedder& embedder, const BeirFolder& folder,
+                                             const EvalSetup& setup, Context& context) {
+  std::vector<EmbedInput> inputs;
+  for (const BeirQuery& query : folder.queries) inputs.push_back({.text = query.text});
+  ProgressLine line(context, "embedding queries");
+  EmbedOptions options{.width = 0, .stop = context.stop, .progress = {}};
+  options.progress = [&](const Progress& progress) {
+    line.update(progress.tokens_done, progress.tokens_total,
+                [](double rate) { return short_count(rate) + " tokens/s"; });
+  };
+  return embedder.embed(inputs, setup.role, options);
+}
+
+// The documents of `hits`, each as its best passage; hits come best first.
+std::vector<RankedDocument> best_of_documents(const std::vector<Hit>& hits) {
+  std::vector<RankedDocument> ranking;
+  std::unordered_set<std::string_view> seen;
+  for (const Hit& hit : hits) {
+    if (ranking.size() < kRankingLength && seen.insert(hit.key).second)
+      ranking.push_back({hit.key, hit.score});
+  }
+  return ranking;
+}
+
+// Asks for more passages until they belong to enough documents or there are no more.
+Result<SearchResult> search_documents(const Database& database, std::span<const float> query,
+                                      SearchOptions options, std::size_t document_count) {
+  for (;;) {
+    NESTOR_ASSIGN_OR_RETURN(SearchResult found, database.search_vector(query, options));
+    const bool all =
+        static_cast<std::int64_t>(found.hits.size()) < options.k || options.k == kMostPassages;
+    const std::size_t wanted = std::min(kRankingLength, document_count);
+    if (all || best_of_documents(found.hits).size() >= wanted) return found;
+    options.k = std::min(options.k * 3, kMostPassages);
+  }
+}
+
+struct Searched {
+  EvalRun run;
+  RetrievalScores scores;
+  std::vector<std::vector<double>> short_lists;  // scores of the best 10 passages, a query
+};
+
+Result<Searched> search_all(const Database& database, const BeirFolder& folder,
+                            const std::vector<Embedding>& queries, SearchOptions options,
+                            Context& context, const std::string& label) {
+  ProgressLine line(context, label);
+  Searched searched;
+  ScoreAverage average;
+  options.stop = context.stop;
+  const Timer timer;
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    options.k = static_cast<std::int64_t>(kRankingLength);
+    NESTOR_ASSIGN_OR_RETURN(
+        const SearchResult found,
+        search_documents(database, queries[i].vector, options, folder.documents.size()));
+    std::vector<RankedDocument> ranking = best_of_documents(found.hits);
+    std::vector<std::string> keys;
+    for (const RankedDocument& document : ranking) keys.push_back(document.key);
+    average.add(keys, folder.queries[i].judgments);
+    searched.run.rankings.push_back(std::move(ranking));
+
+    // Asked again for 10: with k = 100 the planner may look at more candidates than a user's search
+    // does.
+    options.k = kShortList;
+    NESTOR_ASSIGN_OR_RETURN(const SearchResult shortened,
+                            database.search_vector(queries[i].vector, options));
+    std::vector<double> scores;
+    for (const Hit& hit : shortened.hits) scores.push_back(hit.score);
+    searched.short_lists.push_back(std::move(scores));
+    searched.run.plan = shortened.explain;
+    line.update(static_cast<std::int64_t>(i + 1), static_cast<std::int64_t>(queries.size()),
+                [](double rate) { return short_count(rate) + " queries/s"; });
+  }
+  searched.run.seconds = timer.seconds();
+  searched.scores = average.mean();
+  return searched;
+}
+
+SearchOptions plan_options(const std::string& collection, const EvalSetup& setup,
+                           const ModelInfo& model) {
+  SearchOptions plan;
+  plan.collection = collection;
+  plan.candidate_count = setup.candidate_count;
+  if (setup.leave_to_planner) return plan;
+  plan.coarse_width = setup.coarse_width != 0 ? setup.coarse_width : model.widths.back();
+  plan.rerank_width = setup.rerank_width != 0 ? setup.rerank_width : model.width;
+  return plan;
+}
+
+double mean_recall(const Searched& plan, const Searched& exact) {
+  double sum = 0;
+  for (std::size_t i = 0; i < plan.short_lists.size(); ++i) {
+    sum += recall_against_exact(plan.short_lists[i], exact.short_lists[i]);
+  }
+  return plan.short_lists.empty() ? 0 : sum / static_cast<double>(plan.short_lists.size());
+}
+
+}  // namespace
+
+Result<EvalReport> evaluate(Database& database, const BeirFolder& folder, const EvalSetup& setup,
+                            Context& context) {
+  EvalReport report;
+  NESTOR_ASSIGN_OR_RETURN(const Embedder embedder, database.embedder());
+  report.model = embedder.info();
+  const std::string collection = collection_name(setup);
+  NESTOR_RETURN_IF_ERROR(database.create_collection(collection).status());
+  NESTOR_RETURN_IF_ERROR(remove_others(database, collection, folder));
+  const Timer documents_timer;
+  NESTOR_ASSIGN_OR_RETURN(report.added,
+                          add_documents(database, collection, folder, setup, context));
+  report.embed_documents_seconds = documents_timer.seconds();
+  const Timer queries_timer;
+  NESTOR_ASSIGN_OR_RETURN(const std::vector<Embedding> queries,
+                          embed_queries(embedder, folder, setup, context));
+  report.embed_queries_seconds = queries_timer.seconds();
+  report.queries_truncated = std::count_if(queries.begin(), queries.end(),
+                                           [](const Embedding& one) { return one.truncated; });
+
+  const SearchOptions plan = plan_options(collection, setup, report.model);
+  SearchOptions exact;
+  exact.collection = collection;
+  exact.coarse_width = exact.rerank_width = report.model.width;
+  NESTOR_ASSIGN_OR_RETURN(Searched exact_run, search_all(database, folder, queries, exact, context,
+                                                         "searching, exact"));
+  NESTOR_ASSIGN_OR_RETURN(Searched plan_run, search_all(database, folder, queries, plan, context,
+                                                        "searching, by the plan"));
+  report.recall_against_exact = mean_recall(plan_run, exact_run);
+  report.passages = exact_run.run.plan.passages;
+  report.run = std::move(plan_run.run);
+  report.scores = plan_run.scores;
+  report.exact = std::move(exact_run.run);
+  report.exact_scores = exact_run.scores;
+  return report;
+}
+
+}  // namespace nestor::cli

@@ -1,0 +1,95 @@
+#include "tools/cli/folder_index.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/file.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "embed/model_folder.h"
+#include "tools/cli/output.h"
+#include "tools/cli/progress.h"
+
+namespace nestor::cli {
+
+Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexOptions& options,
+                                Context& context) {
+  NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string model,
+                          embed::find_model_folder(context.global.model_folder));
+  OpenOptions open = context.open_options(options.precision);
+  // A folder in which nothing has changed needs no model at all, so it is loaded when first needed.
+  // A precision other than the one that is always there is refused now, and not only when it is
+  // used.
+  if (options.precision != EmbedderOptions().precision) {
+    NESTOR_ASSIGN_OR_RETURN(open.shared_embedder, Embedder::open(open.embedder));
+  }
+  const std::string parent = std::filesystem::path(target.database).parent_path().string();
+  if (!parent.empty()) NESTOR_RETURN_IF_ERROR(make_folders(parent));
+  return Database::open(target.database, open);
+}
+
+namespace {
+
+int passage_tokens_of(const Database& database, const FolderIndexOptions& options) {
+  if (options.passage_tokens != 0) return options.passage_tokens;
+  const int usual = SplitOptions().passage_tokens;
+  const Result<std::string> cut = database.attribute(options.collection, query::kCutAttribute);
+  if (!cut.ok()) return usual;
+  int tokens = 0;
+  const std::string& text = cut.value();
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), tokens);
+  return parsed.ec == std::errc() ? tokens : usual;
+}
+
+}  // namespace
+
+Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget& target,
+                                       const FolderIndexOptions& options, Context& context) {
+  query::SyncOptions sync;
+  sync.collection = options.collection;
+  sync.split.passage_tokens = passage_tokens_of(database, options);
+  sync.database_path = target.database;
+  sync.stop = context.stop;
+  ProgressLine line(context, "indexing " + escape_for_terminal(target.typed, false));
+  sync.progress = [&](const query::SyncProgress& progress) {
+    line.update(progress.tokens_done, progress.tokens_total, [&](double rate) {
+      std::string text = fmt::format("{}/{} files  {}", with_thousands(progress.files_done),
+                                     with_thousands(progress.files_total),
+                                     counted(progress.passages_done, "passage"));
+      if (rate > 0) text += fmt::format("  {} tok/s", short_count(rate));
+      return text;
+    });
+  };
+  return query::sync_folder(database, target.folder, sync);
+}
+
+std::string skipped_by_reason(const query::SyncReport& report) {
+  std::map<query::SkipReason, std::int64_t> counts;
+  for (const query::SkippedFile& skipped : report.skipped) ++counts[skipped.reason];
+  std::vector<std::pair<query::SkipReason, std::int64_t>> sorted(counts.begin(), counts.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string text;
+  for (const auto& [reason, count] : sorted) {
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", with_thousands(count),
+                        query::skip_reason_name(reason));
+  }
+  return text;
+}
+
+std::string changes_text(const query::SyncReport& report) {
+  return fmt::format("added {}, updated {}, unchanged {}, removed {}",
+                     with_thousands(report.documents.documents_added),
+                     with_thousands(report.documents.documents_updated),
+                     with_thousands(report.documents.documents_unchanged),
+                     with_thousands(report.removed));
+}
+
+}  // namespace nestor::cli

@@ -1,0 +1,34 @@
+// Indexing a folder with progress on the screen: what `nestor index` and `nestor FOLDER "…"` share.
+// Threads: one, the main thread.
+#pragma once
+
+#include <string>
+
+#include "nestor/database.h"
+#include "query/folder_sync.h"
+#include "tools/cli/context.h"
+#include "tools/cli/database_target.h"
+
+namespace nestor::cli {
+
+struct FolderIndexOptions {
+  std::string collection = kDefaultCollection;
+  // 0: as the last run had it, or the library's default.
+  int passage_tokens = 0;
+  std::string precision = "f32";
+};
+
+// Makes sure, in no time, that there is a model in that precision; then opens or creates the
+// database. Errors: kModelMissing before anything is made, and those of Database::open.
+Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexOptions& options,
+                                Context& context);
+
+Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget& target,
+                                       const FolderIndexOptions& options, Context& context);
+
+// "30 hidden, 2 symbolic link", most first; empty when nothing was skipped.
+std::string skipped_by_reason(const query::SyncReport& report);
+// "added 2, updated 0, unchanged 410, removed 0".
+std::string changes_text(const query::SyncReport& report);
+
+}  // namespace nestor::cli

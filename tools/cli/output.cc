@@ -1,0 +1,184 @@
+#include "tools/cli/output.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "query/folder_sync.h"
+#include "tools/cli/context.h"
+
+namespace nestor::cli {
+namespace {
+
+constexpr int kSnippetLines = 4;
+constexpr std::string_view kIndent = "    ";
+
+// As UTF-16 escapes, the only ones that JSON has.
+void append_json_escape(std::string& out, std::string_view code_point) {
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return static_cast<unsigned char>(code_point[i]) & 0x3F;
+  };
+  const auto first = static_cast<unsigned char>(code_point[0]);
+  unsigned value = first;
+  if (code_point.size() == 2) value = (first & 0x1F) << 6 | byte(1);
+  if (code_point.size() == 3) value = (first & 0x0F) << 12 | byte(1) << 6 | byte(2);
+  if (code_point.size() == 4) value = (first & 0x07) << 18 | byte(1) << 12 | byte(2) << 6 | byte(3);
+  if (value < 0x10000) {
+    out += fmt::format("\\u{:04x}", value);
+  } else {
+    value -= 0x10000;
+    out += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (value >> 10), 0xDC00 + (value & 0x3FF));
+  }
+}
+
+std::string one_line(std::string_view text) {
+  std::string line = escape_for_terminal(text, true);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::replace(line.begin(), line.end(), '\t', ' ');
+  return line;
+}
+
+// The passage's first lines that say something.
+std::string snippet(std::string_view text, int width) {
+  std::string out;
+  int shown = 0;
+  while (!text.empty() && shown < kSnippetLines) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string line = one_line(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::size_t first = line.find_first_not_of(' ');
+    if (first == line.npos) continue;
+    out += fmt::format("{}{}\n", kIndent,
+                       cut_to_columns(line, width - static_cast<int>(kIndent.size())));
+    ++shown;
+  }
+  const bool more = text.find_first_not_of(" \t\r\n") != text.npos;
+  if (more && shown > 0) out.insert(out.size() - 1, out.ends_with("…\n") ? "" : " …");
+  return out;
+}
+
+}  // namespace
+
+Json new_json() { return Json{{"schema_version", kSchemaVersion}}; }
+
+std::string json_line(const Json& value) {
+  const std::string plain = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string safe;
+  safe.reserve(plain.size() + 1);
+  for (std::size_t offset = 0; offset < plain.size();) {
+    const char first = plain[offset];
+    if (static_cast<unsigned char>(first) < 0x7F) {
+      safe += first;
+      ++offset;
+      continue;
+    }
+    const std::size_t bytes = code_point_bytes(plain, offset);
+    const std::string_view code_point = std::string_view(plain).substr(offset, bytes);
+    if (escape_for_terminal(code_point, false) == code_point) {
+      safe += code_point;
+    } else {
+      append_json_escape(safe, code_point);
+    }
+    offset += bytes;
+  }
+  return safe + "\n";
+}
+
+std::string json_text(std::string_view text) {
+  return find_invalid_utf8(text).has_value() ? escape_for_terminal(text, false) : std::string(text);
+}
+
+Json metadata_as_json(const Metadata& metadata) { return Json::parse(metadata_to_json(metadata)); }
+
+std::string PathPrefix::path_of(const std::string& key, const Metadata& metadata) const {
+  if (prefix.empty()) return {};
+  // A document that somebody added by hand beside the files has no path.
+  const auto path = metadata.find("path");
+  const bool is_file = path != metadata.end() && path->second == MetadataValue(key);
+  return is_file ? prefix + key : std::string();
+}
+
+PathPrefix path_prefix_of(const Database& database, const std::string& collection,
+                          const std::string& typed) {
+  const Result<std::string> folder = database.attribute(collection, query::kFolderAttribute);
+  if (!folder.ok() || folder.value().empty()) return {};
+  std::string prefix = typed.empty() ? folder.value() : typed;
+  if (!prefix.ends_with('/')) prefix += '/';
+  return {prefix};
+}
+
+Json hit_as_json(const Hit& hit, const PathPrefix& paths) {
+  Json json;
+  json["key"] = hit.key;
+  json["passage"] = hit.passage;
+  json["score"] = hit.score;
+  json["title"] = hit.title;
+  json["heading_path"] = hit.heading_path;
+  json["text"] = hit.text;
+  json["metadata"] = metadata_as_json(hit.metadata);
+  if (const std::string path = paths.path_of(hit.key, hit.metadata); !path.empty()) {
+    json["path"] = json_text(path);
+  }
+  json["bytes"] = {hit.bytes.begin, hit.bytes.end};
+  json["lines"] = {hit.lines.first, hit.lines.last};
+  return json;
+}
+
+Json explanation_as_json(const Explanation& explain) {
+  Json json;
+  json["coarse_width"] = explain.coarse_width;
+  json["rerank_width"] = explain.rerank_width;
+  json["candidates"] = explain.candidate_count;
+  json["passages"] = explain.passages;
+  json["exact"] = explain.exact;
+  json["backend"] = explain.backend;
+  json["embed_seconds"] = explain.embed_seconds;
+  json["coarse_seconds"] = explain.coarse_seconds;
+  json["rerank_seconds"] = explain.rerank_seconds;
+  json["fetch_seconds"] = explain.fetch_seconds;
+  return json;
+}
+
+std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Terminal& terminal) {
+  std::string name = paths.path_of(hit.key, hit.metadata);
+  if (name.empty()) name = hit.key;
+  const std::string range = hit.lines.first == hit.lines.last
+                                ? fmt::format("{}", hit.lines.first)
+                                : fmt::format("{}-{}", hit.lines.first, hit.lines.last);
+  std::string line =
+      fmt::format("{}:{}  {}", styled(terminal, Style::kCyan, escape_for_terminal(name, false)),
+                  range, styled(terminal, Style::kGreen, fmt::format("{:.3f}", hit.score)));
+  if (!hit.title.empty()) {
+    line += "  " + styled(terminal, Style::kBold, fmt::format("\"{}\"", one_line(hit.title)));
+  }
+  // A heading path that begins with the title does not say it twice.
+  std::string_view heading = hit.heading_path;
+  if (!hit.title.empty() && heading.starts_with(hit.title)) {
+    heading.remove_prefix(hit.title.size());
+    if (heading.starts_with(" > ")) heading.remove_prefix(3);
+  }
+  if (!heading.empty()) line += " > " + one_line(heading);
+  return line + "\n" + snippet(hit.text, terminal.width);
+}
+
+std::string plan_for_people(const Explanation& explain) {
+  if (explain.exact) {
+    return fmt::format("{} wide, exact over {}", explain.rerank_width,
+                       counted(explain.passages, "passage"));
+  }
+  return fmt::format("{} -> {} wide, {} of {}", explain.coarse_width, explain.rerank_width,
+                     with_thousands(explain.candidate_count), counted(explain.passages, "passage"));
+}
+
+std::string seconds_text(double seconds) {
+  if (seconds < 0.001) return fmt::format("{:.1f} ms", seconds * 1e3);
+  if (seconds < 1) return fmt::format("{:.0f} ms", seconds * 1e3);
+  return fmt::format("{:.1f} s", seconds);
+}
+
+std::string counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", with_thousands(count), noun, count == 1 ? "" : "s");
+}
+
+}  // namespace nestor::cli

@@ -1,0 +1,251 @@
+// nestor search DB_OR_FOLDER "question", and nestor FOLDER "question"
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "core/file.h"
+#include "core/macros.h"
+#include "core/text.h"
+#include "tools/cli/command.h"
+#include "tools/cli/folder_index.h"
+#include "tools/cli/jsonl_documents.h"
+#include "tools/cli/line_reader.h"
+#include "tools/cli/output.h"
+
+namespace nestor::cli {
+namespace {
+
+constexpr std::size_t kMostQuestionBytes = 1 << 20;
+
+struct SearchCommandOptions {
+  std::string target;
+  std::vector<std::string> words;
+  std::string database;
+  SearchOptions search;
+  std::string role = "query";
+  std::string precision = "f32";
+  std::string vector;
+  std::string vector_file;
+  bool index_first = false;
+  bool explain = false;
+  bool json = false;
+  bool jsonl = false;
+};
+
+// Exactly one of the two is filled.
+struct Question {
+  std::string text;
+  std::vector<float> vector;
+};
+
+Result<std::string> read_input(const std::string& path, Context& context) {
+  if (path != "-") return read_file(path, kMostQuestionBytes);
+  LineReader reader(0, context.stop);
+  return reader.rest(kMostQuestionBytes);
+}
+
+Result<Question> question_of(const SearchCommandOptions& options, Context& context) {
+  Question question;
+  if (!options.vector.empty() || !options.vector_file.empty()) {
+    if (!options.words.empty()) {
+      return Status(StatusCode::kInvalidArgument, "give a question or a vector, not both: " +
+                                                      quote_for_message(options.words.front()));
+    }
+    std::string text = options.vector;
+    if (text.empty()) {
+      NESTOR_ASSIGN_OR_RETURN(text, read_input(options.vector_file, context));
+    }
+    NESTOR_ASSIGN_OR_RETURN(question.vector, parse_vector(text));
+    return question;
+  }
+  if (options.words == std::vector<std::string>{"-"}) {
+    NESTOR_ASSIGN_OR_RETURN(question.text, read_input("-", context));
+    return question;
+  }
+  for (const std::string& word : options.words) {
+    question.text += (question.text.empty() ? "" : " ") + word;
+  }
+  if (options.words.empty()) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("there is no question. Ask one: nestor search {} \"…\"",
+                              escape_for_terminal(options.target, false)));
+  }
+  return question;
+}
+
+// For `nestor FOLDER "…"`: the index is made or brought up to date, if nobody else is doing it.
+Result<Database> open_and_index(const DatabaseTarget& target, const SearchCommandOptions& options,
+                                Context& context) {
+  FolderIndexOptions index;
+  index.collection = options.search.collection;
+  index.precision = options.precision;
+  Result<Database> opened = open_for_index(target, index, context);
+  if (!opened.ok() && opened.status().code() == StatusCode::kLocked &&
+      is_database(target.database)) {
+    context.note("another process is writing this index; the answer is from what it has committed");
+    OpenOptions open = context.open_options(options.precision);
+    open.read_only = true;
+    return Database::open(target.database, open);
+  }
+  if (!opened.ok()) return opened;
+  NESTOR_ASSIGN_OR_RETURN(const query::SyncReport report,
+                          index_folder(opened.value(), target, index, context));
+  if (report.interrupted) {
+    return Status(StatusCode::kCancelled,
+                  fmt::format("stopped ({}); what is indexed is kept. To go on, ask again or type: "
+                              "nestor index {}",
+                              changes_text(report), escape_for_terminal(target.typed, false)));
+  }
+  const AddReport& documents = report.documents;
+  if (documents.documents_added + documents.documents_updated + report.removed > 0) {
+    context.note(fmt::format("indexed {}: {}", escape_for_terminal(target.typed, false),
+                             changes_text(report)));
+  }
+  return opened;
+}
+
+Result<Database> open_database(const SearchCommandOptions& options, std::string& typed_folder,
+                               Context& context) {
+  if (options.index_first) {
+    NESTOR_ASSIGN_OR_RETURN(const DatabaseTarget target,
+                            find_target(options.target, options.database));
+    if (!target.folder.empty()) {
+      typed_folder = target.typed;
+      return open_and_index(target, options, context);
+    }
+  }
+  NESTOR_ASSIGN_OR_RETURN(const DatabaseTarget target,
+                          find_existing_target(options.target, options.database));
+  if (!target.folder.empty()) typed_folder = target.typed;
+  OpenOptions open = context.open_options(options.precision);
+  // So that any number of people may ask at once, and beside a writer.
+  open.read_only = true;
+  return Database::open(target.database, open);
+}
+
+void print_hits(const SearchCommandOptions& options, const Question& question,
+                const SearchResult& found, const PathPrefix& paths, Context& context) {
+  const std::string precision =
+      found.explain.precision.empty() ? "external" : found.explain.precision;
+  if (options.json) {
+    Json json = new_json();
+    if (question.vector.empty()) json["query"] = json_text(question.text);
+    json["collection"] = options.search.collection;
+    json["precision"] = precision;
+    json["query_tokens"] = found.query_token_count;
+    json["query_truncated"] = found.query_truncated;
+    json["hits"] = Json::array();
+    for (const Hit& hit : found.hits) json["hits"].push_back(hit_as_json(hit, paths));
+    json["explain"] = explanation_as_json(found.explain);
+    context.print(json_line(json));
+    return;
+  }
+  const Terminal terminal = terminal_of(1);
+  for (const Hit& hit : found.hits) {
+    if (options.jsonl) {
+      Json json = new_json();
+      json.update(hit_as_json(hit, paths));
+      json["precision"] = precision;
+      context.print(json_line(json));
+    } else {
+      context.print(hit_for_people(hit, paths, terminal));
+    }
+  }
+}
+
+void print_footer(const SearchCommandOptions& options, const SearchResult& found, double seconds,
+                  Context& context) {
+  const Explanation& explain = found.explain;
+  if (found.query_truncated) {
+    context.warn(
+        fmt::format("the question has {} tokens, more than the model reads; its tail was "
+                    "left out",
+                    with_thousands(found.query_token_count)));
+  }
+  const std::string mode =
+      explain.precision.empty() ? "given vector" : explain.precision + " " + explain.backend;
+  context.note(fmt::format("{} in {}  ({}; {})", counted(std::int64_t(found.hits.size()), "result"),
+                           seconds_text(seconds), plan_for_people(explain), mode));
+  if (!options.explain) return;
+  context.note(
+      fmt::format("  embed {}, coarse {}, rerank {}, fetch {}", seconds_text(explain.embed_seconds),
+                  seconds_text(explain.coarse_seconds), seconds_text(explain.rerank_seconds),
+                  seconds_text(explain.fetch_seconds)));
+}
+
+int run_search(const SearchCommandOptions& options, Context& context) {
+  SearchOptions search = options.search;
+  search.stop = context.stop;
+  const Result<Role> role = parse_role(options.role);
+  if (!role.ok()) return context.fail(role.status());
+  search.role = role.value();
+  const Result<Question> question = question_of(options, context);
+  if (!question.ok()) return context.fail(question.status());
+  std::string typed_folder;
+  Result<Database> opened = open_database(options, typed_folder, context);
+  if (!opened.ok()) return context.fail(opened.status());
+  const Database database = std::move(opened).value();
+
+  const auto start = std::chrono::steady_clock::now();
+  const Result<SearchResult> found = question.value().vector.empty()
+                                         ? database.search(question.value().text, search)
+                                         : database.search_vector(question.value().vector, search);
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+  if (!found.ok()) return context.fail(found.status());
+  print_hits(options, question.value(), found.value(),
+             path_prefix_of(database, search.collection, typed_folder), context);
+  if (!options.json && !options.jsonl) {
+    print_footer(options, found.value(), passed.count(), context);
+  }
+  return found.value().hits.empty() ? kExitNoHits : kExitOk;
+}
+
+void add_output_options(CLI::App& command, SearchCommandOptions& options) {
+  command.add_flag("--explain", options.explain, "Say what was done and how long it took");
+  CLI::Option* json = command.add_flag("--json", options.json, "One JSON object with all hits");
+  command.add_flag("--jsonl", options.jsonl, "One JSON object a line and hit")->excludes(json);
+}
+
+}  // namespace
+
+void add_search_command(CLI::App& app, Context& context) {
+  CLI::App& command =
+      *app.add_subcommand("search", "Ask a database or an indexed folder a question");
+  auto options = std::make_shared<SearchCommandOptions>();
+  command.add_option("DB_OR_FOLDER", options->target, "A database, or a folder that was indexed")
+      ->required();
+  command.add_option("QUESTION", options->words, "The question; - reads it from standard input");
+  command.add_option("-k,--k", options->search.k, "Passages to show, 1 to 10000")
+      ->capture_default_str();
+  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  command.add_option("--collection", options->search.collection, "The collection to ask")
+      ->capture_default_str();
+  command
+      .add_option("--role", options->role,
+                  "What the question is: query, question-answering, "
+                  "fact-checking, code-retrieval, …")
+      ->capture_default_str();
+  command.add_option("--coarse-width", options->search.coarse_width,
+                     "Width of the first pass: 128, 256, 512 or 768 (default: chosen)");
+  command.add_option("--rerank-width", options->search.rerank_width,
+                     "Width of the second pass (default: chosen)");
+  command.add_option("--candidates", options->search.candidate_count,
+                     "Passages that the first pass hands on (default: chosen)");
+  command.add_option("--precision", options->precision, "Numeric mode of the encoder")
+      ->capture_default_str();
+  CLI::Option* vector =
+      command.add_option("--vector", options->vector,
+                         "A vector as a JSON array, for collections that bring their own");
+  command
+      .add_option("--vector-file", options->vector_file,
+                  "The same from a file; - for standard input")
+      ->excludes(vector);
+  // What main puts in for `nestor FOLDER "…"`.
+  command.add_flag("--index-first", options->index_first)->group("");
+  add_output_options(command, *options);
+  set_action(command, context, [options](Context& c) { return run_search(*options, c); });
+}
+
+}  // namespace nestor::cli

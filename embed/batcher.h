@@ -27,9 +27,11 @@ class TurnLock {
  public:
   void lock();
   void unlock();
+  // How often lock() was called, those still waiting counted.
+  [[nodiscard]] std::uint64_t asked_count() const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t next_ticket_ = 0;
   std::uint64_t now_serving_ = 0;

@@ -14,13 +14,14 @@
 #include "core/text.h"
 #include "query/chunker.h"
 #include "query/input_check.h"
+#include "query/text_blocks.h"
 
 namespace nestor::query {
 namespace {
 
-// About 64 passages of 256 tokens: some ten to twenty seconds of work on two cores, which is what a
+// About 32 passages of 256 tokens: some ten seconds of work on two cores, which is what a
 // kill can cost.
-constexpr std::int64_t kBatchBytes = 64 * 1024;
+constexpr std::int64_t kBatchBytes = 32 * 1024;
 constexpr std::size_t kBatchDocuments = 64;
 // Before anything is known: what English prose comes to with this tokenizer.
 constexpr double kTokensPerByte = 0.24;
@@ -28,6 +29,19 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 std::string file_name(std::string_view path) {
   return std::string(path.substr(path.rfind('/') + 1));
+}
+
+// What a reader would call it: the top-level heading, a heading of any level that it begins with,
+// or the file's name.
+std::string title_of(std::string_view text, std::string_view path) {
+  std::string title = find_title(text);
+  if (title.empty()) {
+    const std::vector<TextBlock> blocks = find_blocks(text);
+    if (!blocks.empty() && blocks.front().kind == BlockKind::kHeading) title = blocks.front().title;
+  }
+  if (title.empty()) title = file_name(path);
+  title.resize(floor_to_code_point(title, kMostTitleBytes));
+  return title;
 }
 
 class FolderSync {
@@ -140,9 +154,7 @@ class FolderSync {
     ++report_.files;
     Document document;
     document.key = path;
-    document.title = find_title(text);
-    document.title.resize(floor_to_code_point(document.title, kMostTitleBytes));
-    if (document.title.empty()) document.title = file_name(path);
+    document.title = title_of(text, path);
     document.text = std::move(text);
     document.metadata = {{"path", path}};
     if (is_stored_already(document)) {

@@ -3,9 +3,9 @@
 // read.
 //
 // Each file is one document: key and metadata "path" are its path in the folder, the title is its
-// first top-level heading or its name. A byte order mark is taken off; ill-formed UTF-8 becomes
-// U+FFFD and is counted. Work is committed every few dozen passages, so that a run that is stopped
-// or killed keeps what it has done and the next one goes on from there.
+// top-level heading, else a heading that it begins with, else its name. A byte order mark is taken
+// off; ill-formed UTF-8 becomes U+FFFD and is counted. Work is committed every few dozen passages,
+// so that a run that is stopped or killed keeps what it has done and the next one goes on there.
 //
 // Threads: as Database::add; one sync a collection at a time.
 #pragma once

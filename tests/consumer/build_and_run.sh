@@ -31,7 +31,7 @@ build_consumer() {
 build_shared() {
   cmake -S "$source" -B "$work/nestor" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON "${launcher[@]}"
   cmake --build "$work/nestor" --target libnestor.so nestor_cli
-  if nm -DC --defined-only "$work/nestor/libnestor.so" | grep -E ' nestor::(embed|index|storage|query)::'; then
+  if nm -DC --defined-only "$work/nestor/libnestor.so" | grep -E '^[0-9a-f]+ . nestor::(embed|index|storage|query)::'; then
     echo "the names above belong to the inside of the library" >&2
     exit 1
   fi

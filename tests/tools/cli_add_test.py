@@ -48,7 +48,7 @@ class AddTest(cli_harness.CliTest):
     def test_ack_comes_only_after_the_batch_is_committed(self):
         process = subprocess.Popen(
             [cli_harness.CLI, *cli_harness.MODEL, "add", self.db, "--jsonl", "--ack", "--batch", "2"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.environment,
         )
         process.stdin.write(line(key="a", text="t") + line(key="b", text="t") + line(key="c", text="t"))
         process.stdin.flush()
@@ -68,6 +68,12 @@ class AddTest(cli_harness.CliTest):
         self.refused("add", self.db, "--jsonl", "--key", "k", says=["one of them"])
         self.refused("add", self.db, "docs/none", "--jsonl", says=["docs/none"])
         self.refused("add", self.db, "docs", "--jsonl", says=["folder"])
+
+    def test_no_documents_make_an_empty_database(self):
+        ran = self.add_raw(b"")
+        self.assertEqual(ran.code, 0, ran.errors)
+        self.assertIn("added 0", ran.text)
+        self.ok("stats", self.db)
 
     def test_long_texts_are_split_unless_told_not_to(self):
         text = "\n\n".join(f"Paragraph {i} says a few words about thing {i}." for i in range(60))
@@ -90,7 +96,7 @@ class AddTest(cli_harness.CliTest):
         ran = self.add({"key": "big", "text": "x" * (17 << 20)})
         self.assertEqual(ran.code, 2)
         self.assertIn("'big'", ran.errors)
-        self.assertFalse(os.path.exists(self.db) and self.keys())
+        self.assertFalse(os.path.exists(self.db))
 
     def test_ill_formed_utf8_is_refused_by_line(self):  # 25
         for bad in (b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82"):

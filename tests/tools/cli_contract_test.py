@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 
 import cli_harness
 
@@ -144,9 +146,10 @@ class IndexAndSearch(cli_harness.CliTest):
 
     def test_the_database_is_refused_to_a_second_writer_and_not_to_readers(self):
         self.ok("index", "docs", "--db", self.db)
-        holder = cli_harness.subprocess.Popen(
+        holder = subprocess.Popen(
             [cli_harness.CLI, *cli_harness.MODEL, "add", self.db, "--jsonl", "--ack", "--batch", "1"],
-            stdin=cli_harness.subprocess.PIPE, stdout=cli_harness.subprocess.PIPE, env=self.environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env=self.environment,
         )
         try:
             holder.stdin.write(b'{"key": "held", "text": "t"}\n')
@@ -158,6 +161,35 @@ class IndexAndSearch(cli_harness.CliTest):
         finally:
             holder.communicate(timeout=30)
         self.assertEqual(holder.returncode, 0)
+
+    def test_another_model_is_refused_with_both_names(self):
+        self.ok("index", "docs", "--db", self.db)
+        other = self.scratch / "other-model"
+        shutil.copytree(cli_harness.TINY_MODEL, other)
+        prompts = other / "config_sentence_transformers.json"
+        prompts.write_text(prompts.read_text().replace("search result", "other result"))
+        options = ["--model", str(other), "--allow-unverified-model"]
+        spaces = [
+            next(c["found"] for c in self.ok(*words, "doctor", "--json", model=False).json()["checks"] if c["name"] == "space")
+            for words in (options, cli_harness.MODEL)
+        ]
+        for words in (["search", self.db, "cats"], ["add", self.db, "--key", "new"]):
+            ran = self.refused(*options, *words, code=4, model=False, input=b"text")
+            for space in spaces:
+                self.assertIn(space[:12], ran.errors)
+
+    def test_damage_is_exit_code_6(self):
+        self.ok("index", "docs", "--db", self.db)
+        with open(self.db + "/NESTOR", "r+b") as file:
+            file.seek(20)
+            file.write(b"X")
+        for words in (["verify", self.db], ["stats", self.db], ["search", self.db, "cats"], ["get", self.db, "cats.txt"]):
+            self.refused(*words, code=6, says=["NESTOR"])
+
+    def test_a_place_that_is_no_database_is_refused_and_left_alone(self):
+        self.refused("index", "docs", "--db", "docs", says=["docs", "empty folder"])
+        self.refused("add", "docs/cats.txt", "--jsonl", says=["is a file"])
+        self.assertEqual(sorted(os.listdir(self.docs)), ["cats.txt", "ops"])
 
     def test_help_names_exit_codes_and_examples(self):
         for words in ([], ["--help"]):
@@ -190,9 +222,10 @@ class EmbedAndDoctor(cli_harness.CliTest):
         self.assertFalse(rows[1]["truncated"])
 
     def test_embed_holds_a_conversation(self):
-        process = cli_harness.subprocess.Popen(
+        process = subprocess.Popen(
             [cli_harness.CLI, *cli_harness.MODEL, "embed", "--jsonl"], env=self.environment,
-            stdin=cli_harness.subprocess.PIPE, stdout=cli_harness.subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         for text in ("one", "two"):
             process.stdin.write(json.dumps({"text": text}).encode() + b"\n")
@@ -218,7 +251,7 @@ class EmbedAndDoctor(cli_harness.CliTest):
 
     def test_doctor_says_what_runs_here(self):
         ran = self.ok("doctor")
-        for word in ("processor", "backend", "f32", "model hash", "self-test", "skipped"):
+        for word in ("processor", "backend", "f32", "weights", "space", "self-test", "skipped"):
             self.assertIn(word, ran.text)
         report = self.ok("doctor", "--json").json()
         self.assertTrue(report["ok"])

@@ -67,7 +67,8 @@ class InterruptTest(cli_harness.CliTest):
             process = self.start(*words, stdin=subprocess.PIPE)
             time.sleep(1)
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            process.wait(30)  # before communicate() ends the input
+            _, errors = process.communicate()
             self.assertEqual(process.returncode, 130, errors)
 
     def test_a_reader_that_goes_away_is_no_error_message(self):

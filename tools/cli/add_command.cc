@@ -12,6 +12,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "embed/model_folder.h"
+#include "query/input_check.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
 #include "tools/cli/jsonl_documents.h"
@@ -26,7 +27,6 @@ namespace {
 constexpr int kUsualBatch = 64;
 // A batch also ends when its text comes to this, so that memory stays bounded for any --batch.
 constexpr std::size_t kMostBatchBytes = 64 << 20;
-constexpr std::size_t kMostTextBytes = 16 << 20;
 
 struct AddCommandOptions {
   std::string database;
@@ -80,19 +80,30 @@ class Adding {
     return {};
   }
 
+  // Input without a single document makes the database all the same.
+  Status finish() {
+    NESTOR_RETURN_IF_ERROR(commit());
+    return database_.has_value() ? Status() : open();
+  }
+
   Status close() { return database_.has_value() ? database_->close() : Status(); }
 
   [[nodiscard]] std::int64_t committed() const { return committed_; }
   [[nodiscard]] const AddReport& report() const { return sum_; }
   // "f32", or "external" where every vector was given.
   [[nodiscard]] std::string precision() const {
-    return embeds_ || sum_.passages_embedded > 0 ? options_.precision : "external";
+    return embeds_ || committed_ == 0 ? options_.precision : "external";
   }
 
  private:
-  // Only now: a missing model or a mistake in the first lines leaves no empty database behind.
+  // Only now: a missing model or a mistake in the first batch leaves no empty database behind.
   Status open() {
-    for (const Document& document : batch_) embeds_ |= document.vector.empty();
+    NESTOR_RETURN_IF_ERROR(query::check_collection_name(options_.collection));
+    NESTOR_RETURN_IF_ERROR(query::check_split(add_.split));
+    for (const Document& document : batch_) {
+      NESTOR_RETURN_IF_ERROR(query::check_document(document, add_.split.enabled));
+      embeds_ |= document.vector.empty();
+    }
     if (embeds_ && !is_database(options_.database)) {
       NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string model,
                               embed::find_model_folder(context_.global.model_folder));
@@ -132,7 +143,7 @@ class Adding {
 Status add_lines(LineReader& reader, Adding& adding) {
   for (;;) {
     NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string_view> line, reader.next());
-    if (!line.has_value()) return adding.commit();
+    if (!line.has_value()) return adding.finish();
     if (line->find_first_not_of(" \t") == line->npos) continue;
     Result<Document> document = parse_document_line(*line);
     const std::string where = fmt::format("line {}", reader.line_number());
@@ -156,9 +167,9 @@ Status add_text(const AddCommandOptions& options, LineReader& reader, Adding& ad
   if (!options.metadata.empty()) {
     NESTOR_ASSIGN_OR_RETURN(document.metadata, parse_metadata(options.metadata));
   }
-  NESTOR_ASSIGN_OR_RETURN(document.text, reader.rest(kMostTextBytes));
+  NESTOR_ASSIGN_OR_RETURN(document.text, reader.rest(query::kMostTextBytes));
   NESTOR_RETURN_IF_ERROR(adding.take(std::move(document)));
-  return adding.commit();
+  return adding.finish();
 }
 
 std::string report_text(const AddCommandOptions& options, const Adding& adding) {
@@ -242,7 +253,7 @@ void add_add_command(CLI::App& app, Context& context) {
   command
       .add_option("--batch", options->batch, "Documents in one atomic, synced commit, 1 to 100000")
       ->capture_default_str()
-      ->check(CLI::Range(1, 100'000));
+      ->check(CLI::Range(1, 100'000).description(""));
   CLI::Option* ack =
       command.add_flag("--ack", options->ack,
                        "Print each key as a JSON string and line once its batch is safe on disk");

@@ -154,9 +154,8 @@ void check_model(const DoctorOptions& options, Context& context, std::vector<Che
   checks.push_back({"model", CheckState::kOk,
                     fmt::format("{} in {}", info.name, escape_for_terminal(info.folder, false)), "",
                     kExitOk});
-  checks.push_back({"model hash", CheckState::kOk,
-                    fmt::format("weights {}  space {}", info.weights_sha256, info.space), "",
-                    kExitOk});
+  checks.push_back({"weights", CheckState::kOk, "sha256 " + info.weights_sha256, "", kExitOk});
+  checks.push_back({"space", CheckState::kOk, info.space, "", kExitOk});
   const std::string forced = forced_backend();
   checks.push_back({"backend", CheckState::kOk,
                     fmt::format("{}{}, {}, {}; widths {}, context {} tokens", info.backend,

@@ -14,6 +14,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "embed/model_folder.h"
+#include "query/input_check.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
 
@@ -21,6 +22,10 @@ namespace nestor::cli {
 
 Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexOptions& options,
                                 Context& context) {
+  NESTOR_RETURN_IF_ERROR(query::check_collection_name(options.collection));
+  if (options.passage_tokens != 0) {
+    NESTOR_RETURN_IF_ERROR(query::check_split({.passage_tokens = options.passage_tokens}));
+  }
   NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string model,
                           embed::find_model_folder(context.global.model_folder));
   OpenOptions open = context.open_options(options.precision);

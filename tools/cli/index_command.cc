@@ -130,7 +130,7 @@ void add_index_command(CLI::App& app, Context& context) {
   command
       .add_option("--passage-tokens", options->index.passage_tokens,
                   "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)")
-      ->check(CLI::Range(1, 1'000'000));
+      ->check(CLI::Range(1, 1'000'000).description(""));
   command.add_option("--precision", options->index.precision, "Numeric mode of the encoder")
       ->capture_default_str();
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");

@@ -38,7 +38,7 @@ void add_global_options(CLI::App& app, Context& context) {
                "Load a model whose tokenizer is not a known one; only for files that you trust");
   app.add_option("--threads", context.global.thread_count,
                  "Worker threads (default: one for each processor)")
-      ->check(CLI::Range(1, 4096));
+      ->check(CLI::Range(1, 4096).description(""));
   app.add_flag("--quiet,-q", context.global.quiet, "Say nothing but results and errors");
   app.set_version_flag("--version", std::string("nestor ") + kVersion);
 }

@@ -11,7 +11,7 @@
 namespace nestor::cli {
 namespace {
 
-constexpr int kSnippetLines = 4;
+constexpr int kSnippetLines = 3;
 constexpr std::string_view kIndent = "    ";
 
 // As UTF-16 escapes, the only ones that JSON has.
@@ -39,8 +39,8 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-// The passage's first lines that say something.
-std::string snippet(std::string_view text, int width) {
+// The passage's first lines that say something; headings stand in the line above already.
+std::string snippet(std::string_view text, bool under_heading, int width) {
   std::string out;
   int shown = 0;
   while (!text.empty() && shown < kSnippetLines) {
@@ -49,6 +49,7 @@ std::string snippet(std::string_view text, int width) {
     text.remove_prefix(std::min(end + 1, text.size()));
     const std::size_t first = line.find_first_not_of(' ');
     if (first == line.npos) continue;
+    if (under_heading && shown == 0 && line[first] == '#' && !text.empty()) continue;
     out += fmt::format("{}{}\n", kIndent,
                        cut_to_columns(line, width - static_cast<int>(kIndent.size())));
     ++shown;
@@ -146,20 +147,23 @@ std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Termin
   const std::string range = hit.lines.first == hit.lines.last
                                 ? fmt::format("{}", hit.lines.first)
                                 : fmt::format("{}-{}", hit.lines.first, hit.lines.last);
-  std::string line =
-      fmt::format("{}:{}  {}", styled(terminal, Style::kCyan, escape_for_terminal(name, false)),
-                  range, styled(terminal, Style::kGreen, fmt::format("{:.3f}", hit.score)));
-  if (!hit.title.empty()) {
-    line += "  " + styled(terminal, Style::kBold, fmt::format("\"{}\"", one_line(hit.title)));
-  }
+  name = escape_for_terminal(name, false);
+  const std::string score = fmt::format("{:.3f}", hit.score);
+  std::string about = hit.title.empty() ? "" : fmt::format("\"{}\"", one_line(hit.title));
   // A heading path that begins with the title does not say it twice.
   std::string_view heading = hit.heading_path;
   if (!hit.title.empty() && heading.starts_with(hit.title)) {
     heading.remove_prefix(hit.title.size());
     if (heading.starts_with(" > ")) heading.remove_prefix(3);
   }
-  if (!heading.empty()) line += " > " + one_line(heading);
-  return line + "\n" + snippet(hit.text, terminal.width);
+  if (!heading.empty()) about += (about.empty() ? "" : " > ") + one_line(heading);
+  // Path and score stay whole for whoever copies them; the rest gives way to the width.
+  const int used = static_cast<int>(name.size() + range.size() + score.size()) + 5;
+  if (terminal.interactive) about = cut_to_columns(about, std::max(terminal.width - used, 20));
+  return fmt::format("{}:{}  {}{}{}\n{}", styled(terminal, Style::kCyan, name), range,
+                     styled(terminal, Style::kGreen, score), about.empty() ? "" : "  ",
+                     styled(terminal, Style::kBold, about),
+                     snippet(hit.text, !hit.heading_path.empty(), terminal.width));
 }
 
 std::string plan_for_people(const Explanation& explain) {

@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "query/input_check.h"
 #include "tools/cli/command.h"
 #include "tools/cli/folder_index.h"
 #include "tools/cli/jsonl_documents.h"
@@ -127,8 +128,9 @@ Result<Database> open_database(const SearchCommandOptions& options, std::string&
 
 void print_hits(const SearchCommandOptions& options, const Question& question,
                 const SearchResult& found, const PathPrefix& paths, Context& context) {
-  const std::string precision =
-      found.explain.precision.empty() ? "external" : found.explain.precision;
+  // An empty collection needs no embedding; the mode is then the one that would have been used.
+  std::string precision = found.explain.precision;
+  if (precision.empty()) precision = question.vector.empty() ? options.precision : "external";
   if (options.json) {
     Json json = new_json();
     if (question.vector.empty()) json["query"] = json_text(question.text);
@@ -181,6 +183,9 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Result<Role> role = parse_role(options.role);
   if (!role.ok()) return context.fail(role.status());
   search.role = role.value();
+  if (const Status checked = query::check_search(search); !checked.ok()) {
+    return context.fail(checked);
+  }
   const Result<Question> question = question_of(options, context);
   if (!question.ok()) return context.fail(question.status());
   std::string typed_folder;
@@ -188,6 +193,10 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   if (!opened.ok()) return context.fail(opened.status());
   const Database database = std::move(opened).value();
 
+  // The model is loaded before the clock starts; where that fails, the search says why.
+  if (question.value().vector.empty()) {
+    [[maybe_unused]] const Result<Embedder> loaded = database.embedder();
+  }
   const auto start = std::chrono::steady_clock::now();
   const Result<SearchResult> found = question.value().vector.empty()
                                          ? database.search(question.value().text, search)

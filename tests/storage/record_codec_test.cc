@@ -54,7 +54,7 @@ CollectionRecord sample_collection() {
   collection.rows_by_mode = {{0, 8}, {2, 1}};
   collection.digest = {.low = 1, .high = 2};
   collection.sequence = 44;
-  collection.attributes = {{"source", "/home/x"}};
+  collection.attributes = {{"source", "/data/x"}};
   record.journal = {.first_sequence = 40, .entry_count = 5, .removed_count = 6};
   return record;
 }

@@ -89,6 +89,14 @@ class EvalCommand(unittest.TestCase):
         self.assertEqual(report["recall@10_vs_exact"], 1)
         self.assertEqual(report["ndcg@10"], report["exact"]["ndcg@10"])
 
+    def test_several_plans_are_searched_with_one_embedding(self):
+        report = self.evaluate("--plan", "128,768", "--plan", "256", "--plan", "auto")
+        self.assertEqual([p["plan"] for p in report["plans"]][:2], ["128,768", "256"])
+        self.assertEqual(len(report["plans"]), 3)
+        self.assertEqual(report["plan"], "128,768")
+        self.assertEqual(report["plans"][0]["ndcg@10"], report["ndcg@10"])
+        self.assertNotIn("plans", self.evaluate())
+
     def test_the_run_file_says_what_the_figures_say_and_its_scores_fall(self):
         path = self.folder / "run.trec"
         report = self.evaluate("--run", str(path))

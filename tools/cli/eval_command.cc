@@ -22,9 +22,11 @@
 namespace nestor::cli {
 namespace {
 
+using nlohmann::ordered_json;
+
 struct EvalOptions {
   std::string folder;
-  std::string plan;
+  std::vector<std::string> plans;
   BeirLimits limits;
   std::string run_file;
   bool json = false;
@@ -65,23 +67,23 @@ class EvalFolder {
 };
 
 // "128,768", "768" (exact) or "auto" (the planner's own).
-Status parse_plan(const std::string& text, EvalSetup& setup) {
-  setup.leave_to_planner = text == "auto";
-  if (text.empty() || setup.leave_to_planner) return {};
+Result<EvalPlan> parse_plan(const std::string& text) {
+  EvalPlan plan{.leave_to_planner = text == "auto"};
+  if (plan.leave_to_planner) return plan;
   const std::size_t comma = text.find(',');
   const std::string coarse = text.substr(0, comma);
   const std::string rerank = comma == std::string::npos ? coarse : text.substr(comma + 1);
   for (const auto& [word, width] :
-       {std::pair(&coarse, &setup.coarse_width), std::pair(&rerank, &setup.rerank_width)}) {
+       {std::pair(&coarse, &plan.coarse_width), std::pair(&rerank, &plan.rerank_width)}) {
     const char* end = word->data() + word->size();
     const auto [stopped, error] = std::from_chars(word->data(), end, *width);
     if (error != std::errc() || stopped != end || *width <= 0) {
-      return {StatusCode::kInvalidArgument,
-              fmt::format("--plan {}: not two widths as in 128,768, one as in 768, or auto",
-                          quote_for_message(text))};
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("--plan {}: not two widths as in 128,768, one as in 768, or auto",
+                                quote_for_message(text)));
     }
   }
-  return {};
+  return plan;
 }
 
 std::string plan_text(const Explanation& plan) {
@@ -89,27 +91,39 @@ std::string plan_text(const Explanation& plan) {
   return fmt::format("{},{}", plan.coarse_width, plan.rerank_width);
 }
 
-nlohmann::ordered_json scores_json(const RetrievalScores& scores) {
+ordered_json scores_json(const RetrievalScores& scores) {
   return {{"ndcg@10", scores.ndcg_at_10},
           {"recall@10", scores.recall_at_10},
           {"recall@100", scores.recall_at_100},
           {"mrr@10", scores.mrr_at_10}};
 }
 
+ordered_json run_json(const EvalRun& run) {
+  ordered_json result = {{"plan", plan_text(run.plan)}, {"candidates", run.plan.candidate_count}};
+  result.update(scores_json(run.scores));
+  result["recall@10_vs_exact"] = run.recall_against_exact;
+  result["search_seconds"] = run.seconds;
+  return result;
+}
+
 std::string report_json(const EvalOptions& options, const BeirFolder& folder,
                         const EvalReport& report) {
-  nlohmann::ordered_json result = {{"schema_version", kSchemaVersion}};
-  result.update(scores_json(report.scores));
-  result["recall@10_vs_exact"] = report.recall_against_exact;
+  const EvalRun& first = report.runs.front();
+  ordered_json result = {{"schema_version", kSchemaVersion}};
+  result.update(scores_json(first.scores));
+  result["recall@10_vs_exact"] = first.recall_against_exact;
   result["documents"] = folder.documents.size();
   result["passages"] = report.passages;
   result["queries"] = folder.queries.size();
   result["queries_dropped"] = folder.queries_dropped;
-  result["plan"] = plan_text(report.run.plan);
-  result["candidates"] = report.run.plan.candidate_count;
-  nlohmann::ordered_json exact = {{"plan", plan_text(report.exact.plan)}};
-  exact.update(scores_json(report.exact_scores));
+  result["plan"] = plan_text(first.plan);
+  result["candidates"] = first.plan.candidate_count;
+  ordered_json exact = {{"plan", plan_text(report.exact.plan)}};
+  exact.update(scores_json(report.exact.scores));
   result["exact"] = std::move(exact);
+  if (report.runs.size() > 1) {
+    for (const EvalRun& run : report.runs) result["plans"].push_back(run_json(run));
+  }
   result["precision"] = report.model.precision;
   result["backend"] = report.model.backend;
   result["model"] = report.model.name;
@@ -124,18 +138,19 @@ std::string report_json(const EvalOptions& options, const BeirFolder& folder,
   result["tokens_embedded"] = report.added.tokens_embedded;
   result["seconds"] = {{"embed_documents", report.embed_documents_seconds},
                        {"embed_queries", report.embed_queries_seconds},
-                       {"search", report.run.seconds},
+                       {"search", first.seconds},
                        {"search_exact", report.exact.seconds}};
   return result.dump() + "\n";
 }
 
-std::string score_line(const std::string& name, const RetrievalScores& scores) {
-  return fmt::format("{:<16}{:>8.5f} {:>10.5f} {:>11.5f} {:>8.5f}", name, scores.ndcg_at_10,
-                     scores.recall_at_10, scores.recall_at_100, scores.mrr_at_10);
+std::string run_line(const std::string& name, const EvalRun& run) {
+  return fmt::format("{:<12}{:>9.5f}{:>11.5f}{:>12.5f}{:>9.5f}{:>20.5f}{:>12}\n", name,
+                     run.scores.ndcg_at_10, run.scores.recall_at_10, run.scores.recall_at_100,
+                     run.scores.mrr_at_10, run.recall_against_exact,
+                     with_thousands(run.plan.candidate_count));
 }
 
 std::string report_text(const BeirFolder& folder, const EvalReport& report) {
-  const Explanation& plan = report.run.plan;
   std::string text = fmt::format("{} documents in {} passages, {} queries; {} in {} on {}\n",
                                  with_thousands(static_cast<std::int64_t>(folder.documents.size())),
                                  with_thousands(report.passages),
@@ -145,23 +160,22 @@ std::string report_text(const BeirFolder& folder, const EvalReport& report) {
     text += fmt::format("{} queries dropped: nothing relevant to them was read\n",
                         with_thousands(folder.queries_dropped));
   }
-  text += fmt::format("{:<16}{:>8} {:>10} {:>11} {:>8}\n", "plan", "nDCG@10", "recall@10",
-                      "recall@100", "MRR@10");
-  text += score_line(plan_text(plan), report.scores) + "\n";
-  text += score_line("exact " + plan_text(report.exact.plan), report.exact_scores) + "\n";
-  text += fmt::format("recall@10 against exact {:.5f}, with {} candidates\n",
-                      report.recall_against_exact, with_thousands(plan.candidate_count));
-  text +=
-      fmt::format("seconds: documents {:.1f}, queries {:.1f}, search {:.1f}, exact search {:.1f}\n",
-                  report.embed_documents_seconds, report.embed_queries_seconds, report.run.seconds,
-                  report.exact.seconds);
+  text += fmt::format("{:<12}{:>9}{:>11}{:>12}{:>9}{:>20}{:>12}\n", "plan", "nDCG@10", "recall@10",
+                      "recall@100", "MRR@10", "recall@10 vs exact", "candidates");
+  for (const EvalRun& run : report.runs) text += run_line(plan_text(run.plan), run);
+  text += run_line("exact " + plan_text(report.exact.plan), report.exact);
+  text += fmt::format("seconds: documents {:.1f}, queries {:.1f}, search {:.1f}, exact {:.1f}\n",
+                      report.embed_documents_seconds, report.embed_queries_seconds,
+                      report.runs.front().seconds, report.exact.seconds);
   return text;
 }
 
+// Of the first plan.
 Status write_run(const std::string& path, const BeirFolder& folder, const EvalReport& report) {
-  TrecRun run("nestor-" + plan_text(report.run.plan));
+  const EvalRun& first = report.runs.front();
+  TrecRun run("nestor-" + plan_text(first.plan));
   for (std::size_t i = 0; i < folder.queries.size(); ++i) {
-    NESTOR_RETURN_IF_ERROR(run.add(folder.queries[i].key, report.run.rankings[i]));
+    NESTOR_RETURN_IF_ERROR(run.add(folder.queries[i].key, first.rankings[i]));
   }
   return write_file_atomic(path, run.text());
 }
@@ -176,7 +190,11 @@ Status check_run_file(const std::string& path) {
 }
 
 Status prepare(EvalOptions& options, Context& context) {
-  NESTOR_RETURN_IF_ERROR(parse_plan(options.plan, options.setup));
+  for (const std::string& text : options.plans) {
+    NESTOR_ASSIGN_OR_RETURN(const EvalPlan plan, parse_plan(text));
+    options.setup.plans.push_back(plan);
+  }
+  if (options.setup.plans.empty()) options.setup.plans.emplace_back();
   NESTOR_ASSIGN_OR_RETURN(options.setup.role, parse_role(options.role));
   NESTOR_RETURN_IF_ERROR(check_run_file(options.run_file));
   return embed::find_model_folder(context.global.model_folder).status();
@@ -207,9 +225,11 @@ void add_eval_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<EvalOptions>();
   command.add_option("FOLDER", options->folder, "corpus.jsonl, queries.jsonl and qrels/test.tsv")
       ->required();
-  command.add_option(
-      "--plan", options->plan,
-      "coarse and rerank width (128,768); one width searches exactly at it; auto: the planner's");
+  command
+      .add_option("--plan", options->plans,
+                  "coarse and rerank width (128,768); one width searches exactly at it; auto: the "
+                  "planner's; may be given several times")
+      ->allow_extra_args(false);
   command
       .add_option("--candidates", options->setup.candidate_count,
                   "reranked a query (the planner's choice)")

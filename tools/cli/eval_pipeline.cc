@@ -147,17 +147,11 @@ Result<SearchResult> search_documents(const Database& database, std::span<const 
   }
 }
 
-struct Searched {
-  EvalRun run;
-  RetrievalScores scores;
-  std::vector<std::vector<double>> short_lists;  // scores of the best 10 passages, a query
-};
-
-Result<Searched> search_all(const Database& database, const BeirFolder& folder,
-                            const std::vector<Embedding>& queries, SearchOptions options,
-                            Context& context, const std::string& label) {
+Result<EvalRun> search_all(const Database& database, const BeirFolder& folder,
+                           const std::vector<Embedding>& queries, SearchOptions options,
+                           Context& context, const std::string& label) {
   ProgressLine line(context, label);
-  Searched searched;
+  EvalRun run;
   ScoreAverage average;
   options.stop = context.stop;
   const Timer timer;
@@ -170,7 +164,7 @@ Result<Searched> search_all(const Database& database, const BeirFolder& folder,
     std::vector<std::string> keys;
     for (const RankedDocument& document : ranking) keys.push_back(document.key);
     average.add(keys, folder.queries[i].judgments);
-    searched.run.rankings.push_back(std::move(ranking));
+    run.rankings.push_back(std::move(ranking));
 
     // Asked again for 10: with k = 100 the planner may look at more candidates than a user's search
     // does.
@@ -179,33 +173,33 @@ Result<Searched> search_all(const Database& database, const BeirFolder& folder,
                             database.search_vector(queries[i].vector, options));
     std::vector<double> scores;
     for (const Hit& hit : shortened.hits) scores.push_back(hit.score);
-    searched.short_lists.push_back(std::move(scores));
-    searched.run.plan = shortened.explain;
+    run.short_lists.push_back(std::move(scores));
+    run.plan = shortened.explain;
     line.update(static_cast<std::int64_t>(i + 1), static_cast<std::int64_t>(queries.size()),
                 [](double rate) { return short_count(rate) + " queries/s"; });
   }
-  searched.run.seconds = timer.seconds();
-  searched.scores = average.mean();
-  return searched;
+  run.seconds = timer.seconds();
+  run.scores = average.mean();
+  return run;
 }
 
-SearchOptions plan_options(const std::string& collection, const EvalSetup& setup,
-                           const ModelInfo& model) {
-  SearchOptions plan;
-  plan.collection = collection;
-  plan.candidate_count = setup.candidate_count;
-  if (setup.leave_to_planner) return plan;
-  plan.coarse_width = setup.coarse_width != 0 ? setup.coarse_width : model.widths.back();
-  plan.rerank_width = setup.rerank_width != 0 ? setup.rerank_width : model.width;
-  return plan;
+SearchOptions search_options(const std::string& collection, const EvalPlan& plan,
+                             std::int64_t candidate_count, const ModelInfo& model) {
+  SearchOptions options;
+  options.collection = collection;
+  options.candidate_count = candidate_count;
+  if (plan.leave_to_planner) return options;
+  options.coarse_width = plan.coarse_width != 0 ? plan.coarse_width : model.widths.back();
+  options.rerank_width = plan.rerank_width != 0 ? plan.rerank_width : model.width;
+  return options;
 }
 
-double mean_recall(const Searched& plan, const Searched& exact) {
+double mean_recall(const EvalRun& plan, const EvalRun& exact) {
   double sum = 0;
   for (std::size_t i = 0; i < plan.short_lists.size(); ++i) {
     sum += recall_against_exact(plan.short_lists[i], exact.short_lists[i]);
   }
-  return plan.short_lists.empty() ? 0 : sum / static_cast<double>(plan.short_lists.size());
+  return plan.short_lists.empty() ? 1 : sum / static_cast<double>(plan.short_lists.size());
 }
 
 }  // namespace
@@ -229,20 +223,20 @@ Result<EvalReport> evaluate(Database& database, const BeirFolder& folder, const 
   report.queries_truncated = std::count_if(queries.begin(), queries.end(),
                                            [](const Embedding& one) { return one.truncated; });
 
-  const SearchOptions plan = plan_options(collection, setup, report.model);
-  SearchOptions exact;
-  exact.collection = collection;
-  exact.coarse_width = exact.rerank_width = report.model.width;
-  NESTOR_ASSIGN_OR_RETURN(Searched exact_run, search_all(database, folder, queries, exact, context,
-                                                         "searching, exact"));
-  NESTOR_ASSIGN_OR_RETURN(Searched plan_run, search_all(database, folder, queries, plan, context,
-                                                        "searching, by the plan"));
-  report.recall_against_exact = mean_recall(plan_run, exact_run);
-  report.passages = exact_run.run.plan.passages;
-  report.run = std::move(plan_run.run);
-  report.scores = plan_run.scores;
-  report.exact = std::move(exact_run.run);
-  report.exact_scores = exact_run.scores;
+  const EvalPlan full{.coarse_width = report.model.width, .rerank_width = report.model.width};
+  NESTOR_ASSIGN_OR_RETURN(
+      report.exact,
+      search_all(database, folder, queries, search_options(collection, full, 0, report.model),
+                 context, "searching, exact"));
+  for (const EvalPlan& plan : setup.plans) {
+    const SearchOptions options =
+        search_options(collection, plan, setup.candidate_count, report.model);
+    NESTOR_ASSIGN_OR_RETURN(EvalRun run, search_all(database, folder, queries, options, context,
+                                                    "searching, by the plan"));
+    run.recall_against_exact = mean_recall(run, report.exact);
+    report.runs.push_back(std::move(run));
+  }
+  report.passages = report.exact.plan.passages;
   return report;
 }
 

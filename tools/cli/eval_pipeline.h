@@ -15,10 +15,14 @@
 
 namespace nestor::cli {
 
-struct EvalSetup {
+struct EvalPlan {
   bool leave_to_planner = false;
   int coarse_width = 0;  // 0, 0: the model's narrowest and its full one; equal ones: exact at it
   int rerank_width = 0;
+};
+
+struct EvalSetup {
+  std::vector<EvalPlan> plans;       // at least one
   std::int64_t candidate_count = 0;  // 0: the planner's choice
   bool join_title = false;  // "title text" with the title slot empty, as published runs have it
   bool passages = false;    // split as the product does; a document scores as its best passage
@@ -29,18 +33,18 @@ struct EvalSetup {
 // A ranking of documents for each query, best first, and what it took.
 struct EvalRun {
   std::vector<std::vector<RankedDocument>> rankings;  // at most 100 documents each
-  Explanation plan;                                   // of the last query
+  std::vector<std::vector<double>> short_lists;       // scores of the best 10 passages, a query
+  RetrievalScores scores;
+  // Mean over queries: which part of the exact search's 10 best passages is among the plan's 10
+  // best, asked for 10 as a user does.
+  double recall_against_exact = 1;
+  Explanation plan;  // of the last query
   double seconds = 0;
 };
 
 struct EvalReport {
-  EvalRun run;
-  RetrievalScores scores;
+  std::vector<EvalRun> runs;  // one a plan
   EvalRun exact;
-  RetrievalScores exact_scores;
-  // Mean over queries: which part of the exact search's 10 best passages is among the plan's 10
-  // best, asked for 10 as a user does.
-  double recall_against_exact = 0;
   ModelInfo model;
   std::int64_t passages = 0;
   AddReport added;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "core/text.h"
 #include "query/folder_sync.h"
@@ -11,7 +13,7 @@
 namespace nestor::cli {
 namespace {
 
-constexpr int kSnippetLines = 3;
+constexpr std::size_t kSnippetLines = 3;
 constexpr std::string_view kIndent = "    ";
 
 // As UTF-16 escapes, the only ones that JSON has.
@@ -39,23 +41,34 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
-// The passage's first lines that say something; headings stand in the line above already.
+std::size_t indentation(const std::string& line) {
+  return std::min(line.find_first_not_of(' '), line.size());
+}
+
+// The passage's first lines that say something; headings stand in the line above already. What all
+// lines but the first are indented by is left out: the passage begins in the middle of its first
+// line, behind that line's indentation.
 std::string snippet(std::string_view text, bool under_heading, int width) {
-  std::string out;
-  int shown = 0;
-  while (!text.empty() && shown < kSnippetLines) {
+  std::vector<std::string> lines;
+  while (!text.empty() && lines.size() < kSnippetLines) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string line = one_line(text.substr(0, end));
+    std::string line = one_line(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
-    const std::size_t first = line.find_first_not_of(' ');
-    if (first == line.npos) continue;
-    if (under_heading && shown == 0 && line[first] == '#' && !text.empty()) continue;
+    const std::size_t first = indentation(line);
+    if (first == line.size()) continue;
+    if (under_heading && lines.empty() && line[first] == '#' && !text.empty()) continue;
+    lines.push_back(std::move(line));
+  }
+  std::size_t common = std::string::npos;
+  for (std::size_t i = 1; i < lines.size(); ++i) common = std::min(common, indentation(lines[i]));
+  std::string out;
+  for (const std::string& line : lines) {
+    const std::string shown = line.substr(std::min(common, indentation(line)));
     out += fmt::format("{}{}\n", kIndent,
-                       cut_to_columns(line, width - static_cast<int>(kIndent.size())));
-    ++shown;
+                       cut_to_columns(shown, width - static_cast<int>(kIndent.size())));
   }
   const bool more = text.find_first_not_of(" \t\r\n") != text.npos;
-  if (more && shown > 0) out.insert(out.size() - 1, out.ends_with("…\n") ? "" : " …");
+  if (more && !lines.empty()) out.insert(out.size() - 1, out.ends_with("…\n") ? "" : " …");
   return out;
 }
 

@@ -35,9 +35,7 @@ Database::Impl::~Impl() {
     static_cast<void>(store.release());
     return;
   }
-  if (Status status = close(); !status.ok() && status.code() != StatusCode::kFailedPrecondition) {
-    log_to(log, LogLevel::kWarning, "index cache not saved: " + status.message());
-  }
+  if (store != nullptr) static_cast<void>(close());
 }
 
 Result<std::shared_lock<std::shared_mutex>> Database::Impl::enter() const {
@@ -349,11 +347,14 @@ Status Database::Impl::save_indexes() {
 Status Database::Impl::close() {
   const std::unique_lock alone(lifecycle);
   if (store == nullptr) return {StatusCode::kFailedPrecondition, "this database is closed already"};
-  Status saved = save_indexes();
+  // A cache that cannot be saved loses nothing: the next open makes it anew.
+  if (const Status saved = save_indexes(); !saved.ok()) {
+    log_to(log, LogLevel::kWarning, "the index cache could not be saved: " + saved.message());
+  }
   indexes.clear();
   view.reset();
   store.reset();
-  return saved;
+  return {};
 }
 
 }  // namespace nestor

@@ -120,7 +120,7 @@ class FolderSync {
       return {};
     }
     std::string text = std::move(bytes).value();
-    if (!looks_like_text(std::string_view(text).substr(0, kTextHeadBytes))) {
+    if (!looks_like_text(file.path, std::string_view(text).substr(0, kTextHeadBytes))) {
       keys_.erase(file.path);
       skip(file.path, SkipReason::kBinary, "");
       return {};

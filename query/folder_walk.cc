@@ -31,15 +31,19 @@ constexpr std::array<std::string_view, 68> kBinaryEndings = {
     "rpm",  "so",   "sqlite", "tar",  "tgz",   "tiff", "ttf", "wav",  "webm",  "webp",
     "whl",  "woff", "woff2",  "xls",  "xlsx",  "xz",   "zip", "zst",
 };
+// Text whatever is wrong with a byte of it: that is repaired and counted.
+constexpr std::array<std::string_view, 8> kTextEndings = {"adoc", "markdown", "md",   "mdx",
+                                                          "org",  "rst",      "text", "txt"};
 constexpr double kMostStrangeShare = 0.1;
 
-bool has_binary_ending(std::string_view name) {
+template <std::size_t kCount>
+bool has_ending(std::string_view name, const std::array<std::string_view, kCount>& endings) {
   const std::size_t dot = name.rfind('.');
   if (dot == name.npos) return false;
   std::string ending(name.substr(dot + 1));
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::find(kBinaryEndings.begin(), kBinaryEndings.end(), ending) != kBinaryEndings.end();
+  return std::find(endings.begin(), endings.end(), ending) != endings.end();
 }
 
 struct CloseFolder {
@@ -137,7 +141,7 @@ class Walk {
           fmt::format("the path has {} bytes, a key at most {}", path.size(), kMostKeyBytes),
           false);
     }
-    if (has_binary_ending(path)) return skip(path, SkipReason::kBinaryName, "", false);
+    if (has_ending(path, kBinaryEndings)) return skip(path, SkipReason::kBinaryName, "", false);
     if (bytes > options_.most_file_bytes) {
       return skip(path, SkipReason::kTooLarge,
                   fmt::format("{} bytes, at most {}", with_thousands(bytes),
@@ -199,9 +203,10 @@ Result<FolderListing> walk_folder(const std::string& folder, const WalkOptions& 
   return Walk(folder, options).run();
 }
 
-bool looks_like_text(std::string_view head) {
+bool looks_like_text(std::string_view name, std::string_view head) {
   if (head.empty()) return true;
   if (head.find('\0') != head.npos) return false;
+  if (has_ending(name, kTextEndings)) return true;
   const auto is_strange = [](char c) {
     const auto byte = static_cast<unsigned char>(c);
     return byte < 0x20 && std::strchr("\t\n\v\f\r\b\x1b", c) == nullptr;

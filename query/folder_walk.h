@@ -55,8 +55,9 @@ struct WalkOptions {
 // kCancelled. A folder below that cannot be listed is a skipped one, not an error.
 Result<FolderListing> walk_folder(const std::string& folder, const WalkOptions& options);
 
-// Text, going by its first bytes: no NUL, and next to no control characters or ill-formed UTF-8.
-bool looks_like_text(std::string_view head);
+// Text: no NUL in its first bytes, and a name that says so (.md, .txt, .rst and their like) or next
+// to no control characters and ill-formed UTF-8.
+bool looks_like_text(std::string_view name, std::string_view head);
 // How much of a file looks_like_text wants to see.
 inline constexpr std::size_t kTextHeadBytes = 8192;
 

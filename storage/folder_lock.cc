@@ -32,9 +32,9 @@ Status locked_by(const std::string& folder, pid_t pid) {
   std::string holder = pid == ::getpid() ? fmt::format("this process (pid {})", pid)
                        : pid > 0         ? fmt::format("pid {}", pid)
                                          : std::string("a process whose pid is not visible here");
-  return {StatusCode::kLocked,
-          fmt::format("{} is open for writing in {}; close it there, or open it read-only", folder,
-                      holder)};
+  return {StatusCode::kLocked, fmt::format("{} is open for writing in {}; wait for it or close it "
+                                           "there (searching goes on beside it)",
+                                           folder, holder)};
 }
 
 }  // namespace

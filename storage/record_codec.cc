@@ -91,7 +91,7 @@ std::string encode_state(std::string_view key, const StoreState& state) {
   ByteWriter out;
   out.u64(state.sequence);
   out.u32(state.next_collection_id);
-  return seal_record(key, std::move(out));
+  return seal_record(key, out);
 }
 
 Result<StoreState> decode_state(std::string_view key, std::string_view value) {
@@ -110,7 +110,7 @@ std::string encode_format(std::string_view key, const StoreFormat& format) {
   out.u64(format.database_id);
   out.string(format.writer);
   out.u64(format.created_seconds);
-  return seal_record(key, std::move(out));
+  return seal_record(key, out);
 }
 
 Result<StoreFormat> decode_format(std::string_view key, std::string_view value) {
@@ -145,7 +145,7 @@ std::string encode_collection(std::string_view key, const CollectionRecord& reco
   out.u64(record.journal.first_sequence);
   out.varint(record.journal.entry_count);
   out.varint(record.journal.removed_count);
-  return seal_record(key, std::move(out));
+  return seal_record(key, out);
 }
 
 Result<CollectionRecord> decode_collection(std::string_view key, std::string_view value) {
@@ -182,7 +182,7 @@ std::string encode_journal_entry(std::string_view key, const JournalEntry& entry
   put_hash(out, entry.digest);
   out.varint(entry.removed_row_ids.size());
   for (const std::uint64_t id : entry.removed_row_ids) out.varint(id);
-  return seal_record(key, std::move(out));
+  return seal_record(key, out);
 }
 
 Result<JournalEntry> decode_journal_entry(std::string_view key, std::string_view value) {
@@ -208,7 +208,7 @@ std::string encode_document(std::string_view key, const StoredDocument& document
   out.string(document.document.title);
   out.string(document.document.text);
   put_metadata(out, document.document.metadata);
-  return seal_record(key, std::move(out));
+  return seal_record(key, out);
 }
 
 Result<StoredDocument> decode_document(std::string_view key, std::string_view value) {
@@ -244,7 +244,7 @@ std::string encode_row(std::string_view key, const Row& row) {
   put_hash(out, passage.content);
   out.varint(row.vector.size());
   out.floats(row.vector);
-  return seal_record(key, std::move(out));
+  return seal_record(key, out);
 }
 
 Result<Row> decode_row(std::string_view key, std::string_view value, int width) {

@@ -17,7 +17,7 @@ std::uint64_t record_check(std::string_view key, std::string_view body) {
 
 }  // namespace
 
-std::string seal_record(std::string_view key, ByteWriter payload) {
+std::string seal_record(std::string_view key, const ByteWriter& payload) {
   ByteWriter sealed;
   sealed.u8(kRecordVersion);
   sealed.raw(payload.bytes());
@@ -49,10 +49,9 @@ Result<std::string_view> open_record(std::string_view key, std::string_view valu
 }
 
 Status damaged_record(std::string_view key, std::string_view what) {
-  return {StatusCode::kDataLoss,
-          fmt::format("{} is damaged ({}); run verify to see how much is, and restore the database "
-                      "from a backup or index again",
-                      describe_key(key), what)};
+  return {StatusCode::kDataLoss, fmt::format("{} is damaged ({}); restore the database "
+                                             "from a backup or index again",
+                                             describe_key(key), what)};
 }
 
 std::int64_t RecordReader::count(std::int64_t most) {

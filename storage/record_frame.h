@@ -14,7 +14,7 @@
 namespace nestor::storage {
 
 // version | payload | hash64(version | payload) XOR hash64(key)
-std::string seal_record(std::string_view key, ByteWriter payload);
+std::string seal_record(std::string_view key, const ByteWriter& payload);
 // The payload. Errors: kDataLoss (damaged), kUnsupported (a newer record version, both numbers).
 Result<std::string_view> open_record(std::string_view key, std::string_view value);
 // kDataLoss: what the key stands for, then `what`.

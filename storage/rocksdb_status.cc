@@ -22,7 +22,14 @@ StatusCode code_of(const rocksdb::Status& status) {
 
 Status status_from_rocksdb(const rocksdb::Status& status, const std::string& action) {
   if (status.ok()) return {};
-  return {code_of(status), "cannot " + action + ": " + status.ToString()};
+  const StatusCode code = code_of(status);
+  std::string message = "cannot " + action + ": RocksDB says: " + status.ToString();
+  if (code == StatusCode::kDataLoss) {
+    message +=
+        ". The files are damaged: restore the database from a copy, or make it anew from the "
+        "documents";
+  }
+  return {code, std::move(message)};
 }
 
 }  // namespace nestor::storage

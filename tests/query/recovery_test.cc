@@ -121,6 +121,28 @@ TEST_CASE("a damaged, cut, emptied or foreign cache is rebuilt with a warning, t
   CHECK(warnings.size() == 1);
 }
 
+TEST_CASE("the caches of two collections changed for each other are both rebuilt") {
+  TempFolder folder;
+  const std::string path = folder / "db";
+  {
+    Database db = open_at(path);
+    REQUIRE(db.add(numbered(0, 100), {.collection = "one"}).ok());
+    REQUIRE(db.add(numbered(500, 100), {.collection = "two"}).ok());
+  }
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(path + "/cache"))
+    files.push_back(entry.path());
+  REQUIRE(files.size() == 2);
+  const std::string first = bytes_of(files[0]);
+  overwrite(files[0], bytes_of(files[1]));
+  overwrite(files[1], first);
+  std::vector<std::string> warnings;
+  Database db = open_at(path, &warnings);
+  CHECK(db.search("number n7", {.k = 1, .collection = "one"}).value().hits[0].key == "k7");
+  CHECK(db.search("number n507", {.k = 1, .collection = "two"}).value().hits[0].key == "k507");
+  CHECK(warnings.size() == 2);
+}
+
 TEST_CASE("an old cache is caught up, a cache of the future is rebuilt") {
   TempFolder folder;
   const std::string path = folder / "db";

@@ -162,7 +162,7 @@ TEST_CASE(
   lies.varint(1);
   lies.varint(0);
   lies.varint(std::numeric_limits<std::uint64_t>::max());  // length of the title
-  const Status status = decode_document(key, seal_record(key, std::move(lies))).status();
+  const Status status = decode_document(key, seal_record(key, lies)).status();
   CHECK(status.code() == StatusCode::kDataLoss);
   ByteWriter removals;
   removals.u64(0);
@@ -171,9 +171,8 @@ TEST_CASE(
   removals.u64(0);
   removals.varint(std::uint64_t{1} << 60);
   const std::string entry_key = journal_key(3, 1);
-  CHECK(decode_journal_entry(entry_key, seal_record(entry_key, std::move(removals)))
-            .status()
-            .code() == StatusCode::kDataLoss);
+  CHECK(decode_journal_entry(entry_key, seal_record(entry_key, removals)).status().code() ==
+        StatusCode::kDataLoss);
 }
 
 TEST_CASE("a newer record version is refused with both numbers") {

@@ -98,6 +98,18 @@ class AddTest(cli_harness.CliTest):
         self.assertIn("'big'", ran.errors)
         self.assertFalse(os.path.exists(self.db))
 
+    def test_a_gigabyte_is_refused_in_bounded_memory(self):  # 23
+        huge = self.scratch / "huge.txt"
+        with open(huge, "wb") as file:
+            file.truncate(1 << 30)
+        self.refused("add", self.db, "--key", "a", str(huge), says=("16,777,216",))
+        self.docs.joinpath("small.md").write_text("alpha")
+        huge.rename(self.docs / "huge.txt")
+        ran = self.ok("index", str(self.docs), "--json")
+        self.assertIn("huge.txt", ran.text)
+        # Of all children so far; the tiny model's programs stay far below.
+        self.assertLess(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, 400 << 10)
+
     def test_ill_formed_utf8_is_refused_by_line(self):  # 25
         for bad in (b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82"):
             self.refused_line(line(key="a", text="t") + b'{"key": "b", "text": "' + bad + b'"}\n', "line 2")

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import cli_harness
 
@@ -186,6 +187,24 @@ class IndexAndSearch(cli_harness.CliTest):
         for words in (["verify", self.db], ["stats", self.db], ["search", self.db, "cats"], ["get", self.db, "cats.txt"]):
             self.refused(*words, code=6, says=["NESTOR"])
 
+    def test_a_database_without_its_manifest_is_damage_and_no_folder_of_documents(self):
+        self.ok("add", self.db, "--jsonl", input=b'{"key": "a", "text": "alpha"}\n')
+        (Path(self.db) / "NESTOR").unlink()
+        for words in (("verify", self.db), ("stats", self.db), ("get", self.db, "a"), (self.db, "question"),
+                      ("search", self.db, "question"), ("index", self.db)):
+            self.refused(*words, code=6, says=("NESTOR",))
+
+    def test_a_cache_that_cannot_be_saved_is_a_warning(self):
+        lines = b"".join(b'{"key": "k%d", "text": "number %d"}\n' % (i, i) for i in range(80))
+        self.ok("add", self.db, "--jsonl", input=lines)
+        (cache,) = (Path(self.db) / "cache").glob("*.index")
+        cache.unlink()
+        cache.mkdir()
+        ran = self.ok("add", self.db, "--jsonl", "--json", input=b'{"key": "more", "text": "one"}\n')
+        self.assertEqual(ran.json()["added"], 1)
+        self.assertIn("cache", ran.errors)
+        self.ok("get", self.db, "more")
+
     def test_a_place_that_is_no_database_is_refused_and_left_alone(self):
         self.refused("index", "docs", "--db", "docs", says=["docs", "empty folder"])
         self.refused("add", "docs/cats.txt", "--jsonl", says=["is a file"])
@@ -207,7 +226,7 @@ class EmbedAndDoctor(cli_harness.CliTest):
         rows = self.ok("embed", "--role", "document", "--jsonl", input=lines).lines()
         self.assertEqual(len(rows), 2)
         for row in rows:
-            self.assertEqual(set(row), {"vector", "tokens", "truncated", "precision"})
+            self.assertEqual(set(row), {"schema_version", "vector", "tokens", "truncated", "precision"})
             self.assertAlmostEqual(sum(x * x for x in row["vector"]), 1, places=4)
             self.assertEqual((row["truncated"], row["precision"]), (False, "f32"))
         alone = self.ok("embed", "--role", "document", "first").lines()

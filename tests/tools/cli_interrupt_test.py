@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import cli_harness
+from cli_harness import CLI, MODEL
 
 
 class InterruptTest(cli_harness.CliTest):
@@ -70,6 +72,33 @@ class InterruptTest(cli_harness.CliTest):
             process.wait(30)  # before communicate() ends the input
             _, errors = process.communicate()
             self.assertEqual(process.returncode, 130, errors)
+
+    def test_ctrl_c_ends_the_wait_for_a_fifo_without_a_writer(self):
+        fifo = self.scratch / "fifo"
+        os.mkfifo(fifo)
+        started = subprocess.Popen(
+            [CLI, *MODEL, "add", self.db, "--jsonl", str(fifo)], env=self.environment, stderr=subprocess.PIPE)
+        time.sleep(0.5)
+        started.send_signal(signal.SIGINT)
+        _, errors = started.communicate(timeout=20)
+        self.assertEqual(started.returncode, 130, errors)
+
+    def test_closed_standard_descriptors_end_in_an_error_and_touch_no_file(self):
+        lines = b'{"key": "a", "text": "alpha"}\n'
+        self.ok("add", self.db, "--jsonl", input=lines)
+        for name in ("add", "embed"):
+            words = [name, self.db, "--jsonl"] if name == "add" else ["embed", "--jsonl"]
+            script = 'exec "$0" "$@" <&-'
+            ran = subprocess.run(["sh", "-c", script, CLI, *MODEL, *words], env=self.environment,
+                                 capture_output=True, timeout=20)
+            self.assertEqual(ran.returncode, 2, ran.stderr)
+        before = {path: path.stat().st_size for path in Path(self.db).rglob("*") if path.name == "LOCK"}
+        script = 'exec "$0" "$@" <&- >&- 2>&-'
+        subprocess.run(["sh", "-c", script, CLI, *MODEL, "delete", self.db, "nothing-there"],
+                       env=self.environment, timeout=20)
+        after = {path: path.stat().st_size for path in Path(self.db).rglob("*") if path.name == "LOCK"}
+        self.assertEqual(before, after)
+        self.ok("verify", self.db)
 
     def test_a_reader_that_goes_away_is_no_error_message(self):
         self.ok("index", "docs", "--db", self.db)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 
 import cli_harness
 
@@ -113,6 +114,20 @@ class StrangeFolders(cli_harness.CliTest):
         self.assertNotIn("\x1b", again.errors)
         path = next(hit["path"] for hit in self.ok("search", "docs", "x", "--json").json()["hits"] if "two" in hit["key"])
         self.assertEqual(path, "docs/two\nlines.md")
+
+    def test_a_device_is_skipped_with_the_reason(self):  # 55
+        self.docs.joinpath("a.md").write_text("alpha")
+        try:
+            os.mknod(self.docs / "zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+        except PermissionError:
+            os.mkfifo(self.docs / "zero")  # only root makes devices; both take the same way
+        ran = self.ok("index", str(self.docs), "--json")
+        self.assertEqual([s["path"] for s in ran.json()["skipped"]], ["zero"])
+
+    def test_ill_formed_bytes_in_a_short_text_file_are_repaired(self):  # 25
+        self.docs.joinpath("b.txt").write_bytes(b"bad \xff\xfe utf8")
+        self.ok("index", str(self.docs))
+        self.assertIn("\ufffd", self.ok("get", str(self.docs), "b.txt").text)
 
     def test_a_folder_with_a_strange_name_works(self):
         folder = self.scratch / "we ird\n\x1b[2J"

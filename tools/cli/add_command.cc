@@ -143,7 +143,13 @@ class Adding {
 Status add_lines(LineReader& reader, Adding& adding) {
   for (;;) {
     NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string_view> line, reader.next());
-    if (!line.has_value()) return adding.finish();
+    if (!line.has_value()) {
+      const Status status = adding.finish();
+      return status.code() == StatusCode::kInvalidArgument
+                 ? status.with_context(
+                       fmt::format("in the batch that ends at line {}", reader.line_number()))
+                 : status;
+    }
     if (line->find_first_not_of(" \t") == line->npos) continue;
     Result<Document> document = parse_document_line(*line);
     const std::string where = fmt::format("line {}", reader.line_number());
@@ -212,7 +218,7 @@ int run_add(const AddCommandOptions& options, Context& context) {
   const Status closed = adding.close();
   if (!status.ok()) {
     const int code = context.fail(status);
-    if (options.jsonl) {
+    if (options.jsonl && reader.line_number() > 0) {
       context.note(fmt::format("{} committed before that; nothing after them was added",
                                counted(adding.committed(), "document")));
     }

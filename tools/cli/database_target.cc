@@ -26,6 +26,18 @@ Result<std::string> index_of_folder(const std::string& real_path) {
   return data + "/indexes/" + sha256_hex(real_path).substr(0, kNameDigits);
 }
 
+// What is left of a database whose manifest is gone must not pass for a folder of documents.
+Status check_remains(const std::string& path) {
+  for (const char* remains : {"WATERMARK", "rocksdb/CURRENT", "rocksdb/IDENTITY"}) {
+    if (!is_regular_file(path + "/" + remains)) continue;
+    return {StatusCode::kDataLoss, fmt::format("{} holds {} of a database but no file NESTOR: it "
+                                               "is damaged. Restore it from a copy, or "
+                                               "make it anew from the documents in another place",
+                                               quote_for_message(path, 512), remains)};
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_database(const std::string& path) { return is_regular_file(path + "/NESTOR"); }
@@ -40,6 +52,10 @@ Result<DatabaseTarget> find_target(const std::string& typed, const std::string& 
     }
     return DatabaseTarget{typed, "", typed};
   }
+  NESTOR_RETURN_IF_ERROR(check_remains(typed));
+  if (typed.empty()) {
+    return Status(StatusCode::kInvalidArgument, "the path of the folder or database is empty");
+  }
   std::error_code error;
   const std::string real = std::filesystem::canonical(typed, error).string();
   if (error) {
@@ -52,8 +68,12 @@ Result<DatabaseTarget> find_target(const std::string& typed, const std::string& 
                   fmt::format("{} is a file; a folder of documents or a database was expected",
                               quote_for_message(typed, 512)));
   }
-  if (!database_override.empty()) return DatabaseTarget{database_override, real, typed};
+  if (!database_override.empty()) {
+    if (!is_database(database_override)) NESTOR_RETURN_IF_ERROR(check_remains(database_override));
+    return DatabaseTarget{database_override, real, typed};
+  }
   NESTOR_ASSIGN_OR_RETURN(std::string database, index_of_folder(real));
+  if (!is_database(database)) NESTOR_RETURN_IF_ERROR(check_remains(database));
   return DatabaseTarget{std::move(database), real, typed};
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/file.h"
 #include "core/text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
@@ -23,7 +24,11 @@ int run_delete(const DeleteOptions& options, Context& context) {
   if (!is_database(options.database)) {
     return context.fail(
         {StatusCode::kNotFound,
-         fmt::format("there is no database in {}", quote_for_message(options.database, 512))});
+         fmt::format(
+             "there is no database in {}{}", quote_for_message(options.database, 512),
+             is_folder(options.database)
+                 ? "; of a folder of documents, remove the file and type: nestor index FOLDER"
+                 : "")});
   }
   OpenOptions open = context.open_options();
   open.create_if_missing = false;

@@ -67,9 +67,11 @@ class TextsInFlight {
   // By hand: the shortest digits that give the same float back, which a JSON library that knows
   // only doubles does not find.
   [[nodiscard]] std::string line_of(const Embedding& embedding) const {
-    return fmt::format("{{\"vector\":[{}],\"tokens\":{},\"truncated\":{},\"precision\":\"{}\"}}\n",
-                       fmt::join(embedding.vector, ","), embedding.token_count, embedding.truncated,
-                       embedder_.info().precision);
+    return fmt::format(
+        "{{\"schema_version\":{},\"vector\":[{}],\"tokens\":{},\"truncated\":{},"
+        "\"precision\":\"{}\"}}\n",
+        kSchemaVersion, fmt::join(embedding.vector, ","), embedding.token_count,
+        embedding.truncated, embedder_.info().precision);
   }
 
   Embedder embedder_;

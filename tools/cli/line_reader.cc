@@ -48,10 +48,6 @@ LineReader::LineReader(int descriptor, std::stop_token stop, std::size_t most_li
 LineReader::~LineReader() = default;
 
 Status LineReader::fill() {
-  pollfd waiting[2] = {{descriptor_, POLLIN, 0}, {wake_->descriptor, POLLIN, 0}};
-  while (::poll(waiting, 2, -1) < 0 && errno == EINTR) {
-  }
-  if (stop_.stop_requested()) return {StatusCode::kCancelled, "reading the input was stopped"};
   if (begin_ > 0) {
     buffer_.erase(0, begin_);
     scanned_ -= begin_;
@@ -60,10 +56,18 @@ Status LineReader::fill() {
   const std::size_t had = buffer_.size();
   buffer_.resize(had + kReadBytes);
   ssize_t count = 0;
+  int error = 0;
   do {
+    pollfd waiting[2] = {{descriptor_, POLLIN, 0}, {wake_->descriptor, POLLIN, 0}};
+    while (::poll(waiting, 2, -1) < 0 && errno == EINTR) {
+    }
+    if (stop_.stop_requested()) {
+      buffer_.resize(had);
+      return {StatusCode::kCancelled, "reading the input was stopped"};
+    }
     count = ::read(descriptor_, buffer_.data() + had, kReadBytes);
-  } while (count < 0 && errno == EINTR);
-  const int error = errno;
+    error = errno;
+  } while (count < 0 && (error == EINTR || error == EAGAIN));
   buffer_.resize(had + static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
   if (count < 0) {
     return {StatusCode::kIoError,

@@ -14,12 +14,14 @@
 #include "tools/cli/eval_command.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/model_command.h"
+#include "tools/cli/standard_input.h"
 
 namespace nestor::cli {
 namespace {
 
 constexpr const char* kAbout =
-    "Search your own documents by meaning. Everything runs on this machine.";
+    "Search your own documents by meaning. Everything runs on this machine.\n"
+    "In short: nestor FOLDER \"question\"";
 constexpr const char* kFooter = R"(
 Examples:
   nestor notes "how do we rotate keys?"     index the folder notes if needed, then answer
@@ -78,6 +80,12 @@ Status settle_command(const CLI::App& app, std::vector<std::string>& words) {
   const std::size_t first = first_word(words);
   if (first == words.size() || is_command(app, words[first])) return {};
   if (!is_folder(words[first])) {
+    if (is_regular_file(words[first])) {
+      return {
+          StatusCode::kInvalidArgument,
+          fmt::format("{} is a file; a command, a folder of documents or a database was expected",
+                      quote_for_message(words[first], 512))};
+    }
     return {StatusCode::kInvalidArgument,
             fmt::format("{} is neither a command nor a folder. Type nestor --help for the commands",
                         quote_for_message(words[first], 512))};
@@ -140,5 +148,6 @@ int run_guarded(std::vector<std::string> words) {
 }  // namespace nestor::cli
 
 int main(int argc, char** argv) {
+  nestor::cli::hold_standard_descriptors();
   return nestor::cli::run_guarded(std::vector<std::string>(argv + 1, argv + argc));
 }

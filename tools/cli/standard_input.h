@@ -1,5 +1,5 @@
-// Where a command's input comes from: a file, or standard input for "-".
-// Threads: values.
+// Where a command's input comes from: a file, or standard input for "-"; and that the standard
+// descriptors are what they are called. Threads: values.
 #pragma once
 
 #include <string>
@@ -24,7 +24,13 @@ class InputDescriptor {
   int value_;
 };
 
-// Errors: kNotFound, kIoError, kInvalidArgument (a folder).
+// Puts something on each of the descriptors 0 to 2 that is closed, so that no file of a database
+// gets its number and with it the messages meant for a person. Reading from it or writing to it
+// fails. To be called before anything is opened.
+void hold_standard_descriptors();
+
+// Never waits: a FIFO without a writer opens at once, and LineReader waits for it where an
+// interrupt reaches. Errors: kNotFound, kIoError, kInvalidArgument (a folder).
 Result<InputDescriptor> open_input(const std::string& path);
 
 }  // namespace nestor::cli

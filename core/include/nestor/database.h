@@ -172,7 +172,7 @@ class NESTOR_API Database {
   Database& operator=(Database&&) noexcept;
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
-  // Saves the index cache; use close() to learn whether that worked.
+  // As close().
   ~Database();
 
   // Creates a collection. Names: 1 to 64 of [A-Za-z0-9._-], not starting with a dot. `add` makes
@@ -222,7 +222,8 @@ class NESTOR_API Database {
   // Embedder::open.
   Result<Embedder> embedder() const;
 
-  // Saves the index cache and lets go of the folder. Every later call returns kFailedPrecondition.
+  // Saves the index cache (a failure is a warning to the log: nothing is lost) and lets go of the
+  // folder. Every later call returns kFailedPrecondition.
   Status close();
 
   struct Impl;

@@ -162,7 +162,9 @@ std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Termin
                                 : fmt::format("{}-{}", hit.lines.first, hit.lines.last);
   name = escape_for_terminal(name, false);
   const std::string score = fmt::format("{:.3f}", hit.score);
-  std::string about = hit.title.empty() ? "" : fmt::format("\"{}\"", one_line(hit.title));
+  // A title that is the file's name stands in the path already.
+  const std::string title = one_line(hit.title);
+  std::string about = title.empty() || name.ends_with(title) ? "" : fmt::format("\"{}\"", title);
   // A heading path that begins with the title does not say it twice.
   std::string_view heading = hit.heading_path;
   if (!hit.title.empty() && heading.starts_with(hit.title)) {

@@ -12,6 +12,7 @@
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "query/add_report.h"
 #include "query/chunker.h"
 #include "query/input_check.h"
 #include "query/text_blocks.h"
@@ -208,14 +209,7 @@ class FolderSync {
   }
 
   void count(const AddReport& added) {
-    AddReport& sum = report_.documents;
-    sum.documents_added += added.documents_added;
-    sum.documents_updated += added.documents_updated;
-    sum.documents_unchanged += added.documents_unchanged;
-    sum.passages_embedded += added.passages_embedded;
-    sum.passages_reused += added.passages_reused;
-    sum.passages_truncated += added.passages_truncated;
-    sum.tokens_embedded += added.tokens_embedded;
+    accumulate(report_.documents, added);
     seen_.passages_done += added.passages_embedded;
     seen_.tokens_done += added.tokens_embedded;
     if (added.tokens_embedded > 0) bytes_embedded_ += batch_bytes_;

@@ -12,6 +12,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "embed/model_folder.h"
+#include "query/add_report.h"
 #include "query/input_check.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
@@ -66,13 +67,7 @@ class Adding {
     if (batch_.empty()) return {};
     if (!database_.has_value()) NESTOR_RETURN_IF_ERROR(open());
     NESTOR_ASSIGN_OR_RETURN(const AddReport report, database_->add(batch_, add_));
-    sum_.documents_added += report.documents_added;
-    sum_.documents_updated += report.documents_updated;
-    sum_.documents_unchanged += report.documents_unchanged;
-    sum_.passages_embedded += report.passages_embedded;
-    sum_.passages_reused += report.passages_reused;
-    sum_.passages_truncated += report.passages_truncated;
-    sum_.tokens_embedded += report.tokens_embedded;
+    query::accumulate(sum_, report);
     committed_ += static_cast<std::int64_t>(batch_.size());
     if (options_.ack) NESTOR_RETURN_IF_ERROR(acknowledge());
     batch_.clear();
@@ -140,29 +135,25 @@ class Adding {
   AddReport sum_;
 };
 
+// The whole batch is refused for the sake of one document; its key is in the message.
+Status in_batch(const Status& status, const LineReader& reader) {
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  return status.with_context(
+      fmt::format("in the batch that ends at line {}", reader.line_number()));
+}
+
 Status add_lines(LineReader& reader, Adding& adding) {
   for (;;) {
     NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string_view> line, reader.next());
-    if (!line.has_value()) {
-      const Status status = adding.finish();
-      return status.code() == StatusCode::kInvalidArgument
-                 ? status.with_context(
-                       fmt::format("in the batch that ends at line {}", reader.line_number()))
-                 : status;
-    }
+    if (!line.has_value()) return in_batch(adding.finish(), reader);
     if (line->find_first_not_of(" \t") == line->npos) continue;
     Result<Document> document = parse_document_line(*line);
-    const std::string where = fmt::format("line {}", reader.line_number());
     if (!document.ok()) {
       return document.status().with_context(
-          reader.was_cut() ? where + " (the last, without a line end; it may be cut)" : where);
+          fmt::format("line {}{}", reader.line_number(),
+                      reader.was_cut() ? " (the last, without a line end; it may be cut)" : ""));
     }
-    // The whole batch is refused for the sake of one document; its key is in the message.
-    if (Status status = adding.take(std::move(document).value()); !status.ok()) {
-      return status.code() == StatusCode::kInvalidArgument
-                 ? status.with_context(fmt::format("in the batch that ends at {}", where))
-                 : status;
-    }
+    NESTOR_RETURN_IF_ERROR(in_batch(adding.take(std::move(document).value()), reader));
   }
 }
 

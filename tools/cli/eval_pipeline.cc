@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/macros.h"
+#include "query/add_report.h"
 #include "tools/cli/progress.h"
 
 namespace nestor::cli {
@@ -64,16 +65,6 @@ Status remove_others(Database& database, const std::string& collection, const Be
   return database.remove(others, {.collection = collection}).status();
 }
 
-void accumulate(AddReport& total, const AddReport& one) {
-  total.documents_added += one.documents_added;
-  total.documents_updated += one.documents_updated;
-  total.documents_unchanged += one.documents_unchanged;
-  total.passages_embedded += one.passages_embedded;
-  total.passages_reused += one.passages_reused;
-  total.passages_truncated += one.passages_truncated;
-  total.tokens_embedded += one.tokens_embedded;
-}
-
 Result<AddReport> add_documents(Database& database, const std::string& collection,
                                 const BeirFolder& folder, const EvalSetup& setup,
                                 Context& context) {
@@ -104,7 +95,7 @@ Result<AddReport> add_documents(Database& database, const std::string& collectio
       line.update(now, total_bytes, [](double rate) { return bytes_text(rate) + "/s of text"; });
     };
     NESTOR_ASSIGN_OR_RETURN(const AddReport added, database.add(batch, options));
-    accumulate(report, added);
+    query::accumulate(report, added);
     done_bytes += batch_bytes;
   }
   return report;

@@ -1,6 +1,8 @@
 #include "core/cpu_features.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -40,6 +42,43 @@ const char* cpu_architecture() {
 #else
   return "other";
 #endif
+}
+
+namespace {
+
+#if defined(__x86_64__)
+// Linux gives a process the eight kilobytes of tile state only when it asks. Source:
+// Documentation/arch/x86/xstate.rst of the Linux kernel.
+bool request_tiles() {
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+VectorUnits find_vector_units() {
+  VectorUnits units;
+  __builtin_cpu_init();
+  units.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  units.avx512 = units.avx2 && __builtin_cpu_supports("avx512f") &&
+                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl");
+  units.avx512_vnni = units.avx512 && __builtin_cpu_supports("avx512vnni");
+  units.avx512_bf16 = units.avx512 && __builtin_cpu_supports("avx512bf16");
+  units.avx_vnni = units.avx2 && __builtin_cpu_supports("avxvnni");
+  units.amx = units.avx512_bf16 && __builtin_cpu_supports("amx-tile") &&
+              __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-bf16") &&
+              request_tiles();
+  return units;
+}
+#else
+VectorUnits find_vector_units() { return {}; }
+#endif
+
+}  // namespace
+
+const VectorUnits& vector_units() {
+  static const VectorUnits kUnits = find_vector_units();
+  return kUnits;
 }
 
 int available_processor_count() {

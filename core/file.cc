@@ -47,18 +47,6 @@ std::string parent_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
-Status write_all(int descriptor, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return errno_status(errno, "write", path);
-    }
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
 // A new file beside `path`; `temporary` becomes its name. Not mkostemp: that makes a file for the
 // owner alone, and the mode a person's umask asks for cannot be read without changing it for every
 // thread. Returns -1 with errno set on failure.
@@ -149,6 +137,13 @@ Status RandomAccessFile::read(std::uint64_t offset, std::span<char> out) const {
   return {};
 }
 
+bool RandomAccessFile::unchanged() const {
+  struct stat info {};
+  return ::fstat(descriptor_, &info) == 0 && static_cast<std::uint64_t>(info.st_size) == bytes_ &&
+         static_cast<std::int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec ==
+             modified_nanoseconds_;
+}
+
 Result<std::string> read_file(const std::string& path, std::uint64_t most_bytes) {
   NESTOR_ASSIGN_OR_RETURN(const RandomAccessFile file, RandomAccessFile::open(path));
   if (file.bytes() > most_bytes) {
@@ -160,21 +155,51 @@ Result<std::string> read_file(const std::string& path, std::uint64_t most_bytes)
   return bytes;
 }
 
-Status write_file_atomic(const std::string& path, std::string_view bytes) {
+Result<FileReplacement> FileReplacement::create(const std::string& path) {
   std::string temporary;
-  Descriptor descriptor(create_beside(path, temporary));
-  if (descriptor.get() < 0) return errno_status(errno, "create a temporary file for", path);
-  const auto give_up = [&](Status status) {
-    ::unlink(temporary.c_str());
-    return status;
-  };
-  if (Status status = write_all(descriptor.get(), bytes, temporary); !status.ok())
-    return give_up(status);
-  if (::fsync(descriptor.get()) != 0) return give_up(errno_status(errno, "sync", temporary));
-  if (::close(descriptor.release()) != 0) return give_up(errno_status(errno, "close", temporary));
-  if (::rename(temporary.c_str(), path.c_str()) != 0)
-    return give_up(errno_status(errno, "replace", path));
-  return sync_folder(parent_of(path));
+  const int descriptor = create_beside(path, temporary);
+  if (descriptor < 0) return errno_status(errno, "create a temporary file for", path);
+  return FileReplacement(descriptor, path, std::move(temporary));
+}
+
+FileReplacement::FileReplacement(FileReplacement&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      path_(std::move(other.path_)),
+      temporary_(std::exchange(other.temporary_, {})) {}
+
+FileReplacement::~FileReplacement() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Status FileReplacement::write(std::uint64_t offset, std::string_view bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t written =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return errno_status(errno, "write", temporary_);
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return {};
+}
+
+Status FileReplacement::commit() {
+  if (::fsync(descriptor_) != 0) return errno_status(errno, "sync", temporary_);
+  if (::close(std::exchange(descriptor_, -1)) != 0) return errno_status(errno, "close", temporary_);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    return errno_status(errno, "replace", path_);
+  }
+  temporary_.clear();
+  return sync_folder(parent_of(path_));
+}
+
+Status write_file_atomic(const std::string& path, std::string_view bytes) {
+  NESTOR_ASSIGN_OR_RETURN(FileReplacement file, FileReplacement::create(path));
+  NESTOR_RETURN_IF_ERROR(file.write(0, bytes));
+  return file.commit();
 }
 
 Status sync_folder(const std::string& path) {

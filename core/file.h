@@ -29,13 +29,71 @@ class RandomAccessFile {
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   [[nodiscard]] std::int64_t modified_nanoseconds() const { return modified_nanoseconds_; }
   [[nodiscard]] const std::string& path() const { return path_; }
+  // False when it has another size or time of change than at open. Cost: one fstat.
+  [[nodiscard]] bool unchanged() const;
 
  private:
+  friend class MappedFile;
   RandomAccessFile() = default;
   int descriptor_ = -1;
   std::uint64_t bytes_ = 0;
   std::int64_t modified_nanoseconds_ = 0;
   std::string path_;
+};
+
+// A read-only mapping of a whole regular file, shared with every process that maps it. Touching a page
+// of a file that was cut meanwhile is a signal (SIGBUS), so map only files that are replaced and never
+// rewritten in place, and ask unchanged() before each use.
+class MappedFile {
+ public:
+  // Errors: those of RandomAccessFile::open; kDataLoss (empty); kIoError, kOutOfMemory.
+  static Result<MappedFile> open(const std::string& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  [[nodiscard]] std::span<const char> bytes() const { return bytes_; }
+  [[nodiscard]] const std::string& path() const { return file_.path(); }
+  // False when the open file has another size or time of change than it had. Cost: one fstat.
+  [[nodiscard]] bool unchanged() const { return file_.unchanged(); }
+  // Advice: brings pages [offset, offset + bytes) in at once.
+  void populate(std::uint64_t offset, std::uint64_t bytes) const;
+
+ private:
+  MappedFile(RandomAccessFile file, std::span<const char> bytes)
+      : file_(std::move(file)), bytes_(bytes) {}
+  RandomAccessFile file_;
+  std::span<const char> bytes_;
+};
+
+// A file that is written in pieces and takes the place of `path` as a whole when it is committed;
+// before that, or after a crash, the old one is there and the temporary one is removed (after a crash:
+// left behind as *.tmp).
+class FileReplacement {
+ public:
+  // Errors: kIoError, kNoSpace.
+  static Result<FileReplacement> create(const std::string& path);
+  FileReplacement(FileReplacement&& other) noexcept;
+  FileReplacement& operator=(FileReplacement&&) = delete;
+  FileReplacement(const FileReplacement&) = delete;
+  FileReplacement& operator=(const FileReplacement&) = delete;
+  ~FileReplacement();
+
+  // Errors: kIoError, kNoSpace. Threads: different ranges may be written at once.
+  Status write(std::uint64_t offset, std::string_view bytes) const;
+  // Where the bytes are until then.
+  [[nodiscard]] const std::string& temporary() const { return temporary_; }
+  // Syncs, renames, syncs the folder.
+  Status commit();
+
+ private:
+  FileReplacement(int descriptor, std::string path, std::string temporary)
+      : descriptor_(descriptor), path_(std::move(path)), temporary_(std::move(temporary)) {}
+  int descriptor_ = -1;
+  std::string path_;
+  std::string temporary_;
 };
 
 // The whole file. Errors: those of RandomAccessFile; kInvalidArgument (over `most_bytes`, both

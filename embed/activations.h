@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "embed/backend.h"
+#include "embed/encoder.h"
 #include "embed/model_config.h"
 
 namespace nestor::embed {
@@ -31,7 +32,7 @@ struct QueryBlock {
   std::int64_t end = 0;
 };
 
-struct Activations {
+struct Activations : Workspace {
   std::vector<float> stream;            // (tokens, hidden): the residual stream
   std::vector<float> normed;            // (tokens, hidden)
   std::vector<float> query_key_value;   // (tokens, (heads + 2 * key_heads) * head_width)

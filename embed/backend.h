@@ -1,4 +1,5 @@
-// Backend: the table of kernels the encoder is written in, chosen once when a model is opened. The
+// Backend: the table of kernels FloatEncoder is written in, and the choice of backends of all
+// precisions, made once when a model is opened. The
 // scalar backend is the definition; every other agrees with it within the tolerance its test
 // states.
 //
@@ -10,7 +11,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "embed/precision.h"
+#include "embed/tiled_backend.h"
 #include "nestor/status.h"
 
 namespace nestor::embed {
@@ -68,11 +72,18 @@ const Backend& scalar_backend();
 // OpenBLAS for the products, vector code chosen at run time for the rest.
 const Backend& openblas_backend();
 
-// Every backend that runs on this machine, the preferred one first.
+// Every f32 backend that runs on this machine, the preferred one first.
 std::span<const Backend* const> available_backends();
+// Every tiled backend of bf16 or int8 that runs on this machine, the preferred one first.
+std::vector<const TiledBackend*> available_tiled_backends(Precision precision);
+// Their names.
+std::vector<std::string> backend_names(Precision precision);
+// int8 where the machine has a vector unit for it, else f32.
+Precision default_precision();
 
 // The preferred one, or the one `forced` names (NESTOR_FORCE_BACKEND; empty: nothing is forced).
-// Errors: kUnsupported (names the backends there are).
+// Errors: kUnsupported (names the backends the precision has here).
 Result<const Backend*> choose_backend(const std::string& forced);
+Result<const TiledBackend*> choose_tiled_backend(Precision precision, const std::string& forced);
 
 }  // namespace nestor::embed

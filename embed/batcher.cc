@@ -40,31 +40,36 @@ std::uint64_t TurnLock::asked_count() const {
   return next_ticket_;
 }
 
-std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::int64_t budget) {
+std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::int64_t budget,
+                                   std::int64_t short_text) {
   std::vector<std::size_t> order(lengths.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
   std::vector<TextGroup> groups;
   for (const std::size_t text : order) {
-    if (groups.empty() || groups.back().tokens + lengths[text] > budget) groups.emplace_back();
+    const bool full = groups.empty() || groups.back().tokens + lengths[text] > budget;
+    const bool turns_short = !full && lengths[text] <= short_text &&
+                             lengths[groups.back().texts.front()] > short_text;
+    if (full || turns_short) groups.emplace_back();
     groups.back().texts.push_back(text);
     groups.back().tokens += lengths[text];
   }
   return groups;
 }
 
-Batcher::Batcher(const Encoder& encoder, ThreadPool& pool)
-    : encoder_(encoder), pool_(pool), activations_(static_cast<std::size_t>(pool.thread_count())) {}
+Batcher::Batcher(const Encoder& encoder, ThreadPool& pool) : encoder_(encoder), pool_(pool) {
+  for (int i = 0; i < pool.thread_count(); ++i) workspaces_.push_back(encoder.make_workspace());
+}
 
 Status Batcher::encode_group(const TextGroup& group, Texts texts, std::span<float* const> rows,
                              const Team& team, const std::stop_token& stop,
-                             Activations& activations) const try {
+                             Workspace& workspace) const try {
   std::vector<std::span<const std::int32_t>> members;
   members.reserve(group.texts.size());
   for (const std::size_t text : group.texts) members.push_back(texts[text]);
   NESTOR_ASSIGN_OR_RETURN(const std::span<const float> result,
-                          encoder_.encode(members, team, stop, activations));
+                          encoder_.encode(members, team, stop, workspace));
   const std::size_t width = result.size() / members.size();
   for (std::size_t i = 0; i < members.size(); ++i) {
     const std::span<const float> row = result.subspan(i * width, width);
@@ -83,7 +88,7 @@ Status Batcher::run_side_by_side(std::span<const TextGroup> groups, Texts texts,
   pool_.for_each(static_cast<std::int64_t>(groups.size()), [&](std::int64_t index, int worker) {
     const auto at = static_cast<std::size_t>(index);
     statuses[at] = encode_group(groups[at], texts, rows, Team(), stop,
-                                activations_[static_cast<std::size_t>(worker)]);
+                                *workspaces_[static_cast<std::size_t>(worker)]);
   });
   for (Status& status : statuses) NESTOR_RETURN_IF_ERROR(std::move(status));
   return {};
@@ -101,7 +106,8 @@ Status Batcher::run(Texts texts, std::span<float* const> rows, const std::stop_t
 
   const std::int64_t threads = pool_.thread_count();
   const std::int64_t fair_share = (report.tokens_total + threads - 1) / threads;
-  const std::vector<TextGroup> groups = plan_groups(lengths, std::min(kGroupTokens, fair_share));
+  const std::vector<TextGroup> groups = 
+      plan_groups(lengths, std::min(kGroupTokens, fair_share), encoder_.short_text_tokens());
   std::span<const TextGroup> left(groups);
   while (!left.empty()) {
     if (stop.stop_requested()) return {StatusCode::kCancelled, "the embedding was stopped"};
@@ -118,7 +124,7 @@ Status Batcher::run(Texts texts, std::span<float* const> rows, const std::stop_t
     {
       const std::lock_guard turn(turn_);
       NESTOR_RETURN_IF_ERROR(
-          shared ? encode_group(batch.front(), texts, rows, Team(pool_), stop, activations_.front())
+          shared ? encode_group(batch.front(), texts, rows, Team(pool_), stop, *workspaces_.front())
                  : run_side_by_side(batch, texts, rows, stop));
     }
     for (const TextGroup& group : batch) {

@@ -8,13 +8,13 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <stop_token>
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "embed/activations.h"
 #include "embed/encoder.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
@@ -44,7 +44,9 @@ struct TextGroup {
 };
 
 // Groups of at most `budget` tokens (a longer text is a group of its own), the longest texts first.
-std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::int64_t budget);
+// Texts of up to `short_text` tokens share no group with longer ones.
+std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::int64_t budget,
+                                   std::int64_t short_text = 0);
 
 class Batcher {
  public:
@@ -60,15 +62,15 @@ class Batcher {
   using Texts = std::span<const std::span<const std::int32_t>>;
   Status encode_group(const TextGroup& group, Texts texts, std::span<float* const> rows,
                       const Team& team, const std::stop_token& stop,
-                      Activations& activations) const;
+                      Workspace& workspace) const;
   Status run_side_by_side(std::span<const TextGroup> groups, Texts texts,
                           std::span<float* const> rows, const std::stop_token& stop);
 
   const Encoder& encoder_;
   ThreadPool& pool_;
   TurnLock turn_;  // guards the scratch
-  std::vector<Activations>
-      activations_;  // one a thread; the first one is also that of shared passes
+  // One a thread; the first one is also that of shared passes.
+  std::vector<std::unique_ptr<Workspace>> workspaces_;
 };
 
 }  // namespace nestor::embed

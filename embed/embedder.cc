@@ -8,21 +8,14 @@
 #include <new>
 
 #include "core/check.h"
-#include "core/cpu_features.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/thread_pool.h"
 #include "core/vector_math.h"
-#include "embed/backend.h"
 #include "embed/batcher.h"
-#include "embed/encoder.h"
-#include "embed/fingerprint.h"
-#include "embed/model_config.h"
-#include "embed/model_folder.h"
+#include "embed/loaded_model.h"
 #include "embed/prompt.h"
-#include "embed/tokenizer.h"
-#include "embed/weights.h"
 
 namespace nestor {
 namespace {
@@ -41,11 +34,6 @@ auto without_exceptions(const char* action, const Work& work) -> decltype(work()
 }
 
 Status check_options(const EmbedderOptions& options) {
-  if (options.precision != "f32") {
-    return {StatusCode::kUnsupported,
-            fmt::format("the precision {} does not exist in this version; it has: f32",
-                        quote_for_message(options.precision))};
-  }
   if (options.thread_count < 0 || options.thread_count > kMostThreads) {
     return {StatusCode::kInvalidArgument,
             fmt::format("{} threads, expected 0 (one a processor) to {}", options.thread_count,
@@ -69,45 +57,17 @@ Status check_text(std::string_view text, const char* what, std::size_t index) {
   return {};
 }
 
-Result<embed::SpaceParts> identify_model(const std::string& folder,
-                                         const embed::ModelConfig& config,
-                                         const embed::Tokenizer& tokenizer) {
-  embed::SpaceParts parts;
-  parts.config = &config;
-  parts.tokenizer_sha256 = tokenizer.sha256();
-  NESTOR_ASSIGN_OR_RETURN(parts.weights_sha256,
-                          embed::cached_sha256_of_file(folder + "/model.safetensors"));
-  for (const embed::DenseConfig& dense : config.dense) {
-    NESTOR_ASSIGN_OR_RETURN(
-        std::string sha256,
-        embed::cached_sha256_of_file(folder + "/" + dense.folder + "/model.safetensors"));
-    parts.dense_sha256s.push_back(std::move(sha256));
-  }
-  return parts;
-}
-
-// The widths the model was trained to be cut to that it has, and its own.
-std::vector<int> widths_of(int full_width) {
-  std::vector<int> widths = {full_width};
-  for (const int width : {768, 512, 256, 128}) {
-    if (width < full_width) widths.push_back(width);
-  }
-  return widths;
-}
-
 }  // namespace
 
 // Constant after open, but for the batcher's scratch, which takes turns by itself.
 struct Embedder::Impl {
-  Impl(embed::ModelConfig model_config, embed::Tokenizer model_tokenizer,
-       embed::Weights model_weights, const embed::Backend& backend,
-       std::unique_ptr<ThreadPool> thread_pool)
-      : config(std::move(model_config)),
-        tokenizer(std::move(model_tokenizer)),
-        weights(std::move(model_weights)),
-        encoder(config, weights, backend),
+  Impl(std::unique_ptr<embed::LoadedModel> loaded_model, std::unique_ptr<ThreadPool> thread_pool)
+      : model(std::move(loaded_model)),
         pool(std::move(thread_pool)),
-        batcher(encoder, *pool) {}
+        batcher(model->encoder(), *pool),
+        info(model->info()) {
+    info.thread_count = pool->thread_count();
+  }
 
   ~Impl() {
     // A child has the pool's memory without its threads: waiting for them would never end.
@@ -126,10 +86,7 @@ struct Embedder::Impl {
                                        const EmbedOptions& options) const;
 
   const pid_t owner = getpid();
-  const embed::ModelConfig config;
-  const embed::Tokenizer tokenizer;
-  const embed::Weights weights;
-  const embed::Encoder encoder;
+  const std::unique_ptr<const embed::LoadedModel> model;
   std::unique_ptr<ThreadPool> pool;
   mutable embed::Batcher batcher;
   ModelInfo info;
@@ -159,9 +116,9 @@ Result<std::vector<Embedding>> Embedder::Impl::embed(std::span<const EmbedInput>
     }
     NESTOR_ASSIGN_OR_RETURN(
         embed::TokenizedText tokenized,
-        tokenizer.tokenize(
-            embed::prompted_text(config.prompts, role, inputs[i].title, inputs[i].text),
-            config.context_tokens));
+        model->tokenizer().tokenize(
+            embed::prompted_text(model->config().prompts, role, inputs[i].title, inputs[i].text),
+            model->config().context_tokens));
     ids[i] = std::move(tokenized.ids);
     texts[i] = ids[i];
     results[i].token_count = tokenized.token_count;
@@ -186,41 +143,17 @@ Embedder::~Embedder() = default;
 Result<Embedder> Embedder::open(const EmbedderOptions& options) {
   return without_exceptions("load the model", [&]() -> Result<Embedder> {
     NESTOR_RETURN_IF_ERROR(check_options(options));
-    NESTOR_ASSIGN_OR_RETURN(const embed::Backend* backend, embed::choose_backend(forced_backend()));
-    NESTOR_ASSIGN_OR_RETURN(const std::string folder,
-                            embed::find_model_folder(options.model_folder));
-    NESTOR_ASSIGN_OR_RETURN(embed::ModelConfig config, embed::read_model_config(folder));
-    const embed::TokenizerExpectation expected{.vocabulary_size = config.vocabulary_size,
-                                               .bos_id = config.bos_id,
-                                               .eos_id = config.eos_id};
-    NESTOR_ASSIGN_OR_RETURN(embed::Tokenizer tokenizer,
-                            embed::Tokenizer::load(folder + "/tokenizer.model", expected,
-                                                   options.allow_unverified_model));
     auto pool = std::make_unique<ThreadPool>(options.thread_count);
-    NESTOR_ASSIGN_OR_RETURN(embed::Weights weights, embed::Weights::load(folder, config, *pool));
-    NESTOR_ASSIGN_OR_RETURN(const embed::SpaceParts parts,
-                            identify_model(folder, config, tokenizer));
-
-    ModelInfo info;
-    info.name = embed::model_name_of(parts);
-    info.folder = folder;
-    info.space = embed::space_of(parts);
-    info.precision = options.precision;
-    info.backend = backend->name;
-    info.weights_sha256 = parts.weights_sha256;
-    info.width = static_cast<int>(config.output_width());
-    info.widths = widths_of(info.width);
-    info.context_tokens = static_cast<int>(config.context_tokens);
-    info.thread_count = pool->thread_count();
+    NESTOR_ASSIGN_OR_RETURN(std::unique_ptr<embed::LoadedModel> model,
+                            embed::load_model(options, *pool));
+    const ModelInfo& info = model->info();
     if (info.name != "embeddinggemma-300m") {
       log_to(options.log, LogLevel::kWarning,
              fmt::format("{}: the weights are not those of a known model; its vectors are a space "
                          "of their own, \"{}\"",
-                         folder, info.name));
+                         info.folder, info.name));
     }
-    auto impl = std::make_shared<Impl>(std::move(config), std::move(tokenizer), std::move(weights),
-                                       *backend, std::move(pool));
-    impl->info = std::move(info);
+    auto impl = std::make_shared<Impl>(std::move(model), std::move(pool));
     return Embedder(std::move(impl));
   });
 }
@@ -255,7 +188,7 @@ Result<int> Embedder::count_tokens(std::string_view text) const {
                     fmt::format("the text is not UTF-8: byte {} is 0x{:02x}", *offset,
                                 static_cast<unsigned char>(text[*offset])));
     }
-    NESTOR_ASSIGN_OR_RETURN(const std::int64_t count, impl_->tokenizer.count(text));
+    NESTOR_ASSIGN_OR_RETURN(const std::int64_t count, impl_->model->tokenizer().count(text));
     return static_cast<int>(count);
   });
 }

@@ -171,6 +171,12 @@ const std::string& known_tokenizer_sha256() {
   return kSha256;
 }
 
+const std::string& known_vocabulary_sha256() {
+  static const std::string kSha256 =
+      "fcc9a9c3f66183808b3e494edaf79790dd8f6b0ff86581cf02454d606cc0db4d";
+  return kSha256;
+}
+
 Result<std::vector<ModelFileReport>> verify_model_files(const std::string& folder,
                                                         const VerifyProgress& on_progress) {
   std::uint64_t total = 0;
@@ -204,6 +210,26 @@ Result<std::string> cached_sha256_of_file(const std::string& path) {
   NESTOR_ASSIGN_OR_RETURN(const FileIdentity after, identify(path));
   if (before == after) cache.remember(after, sha256);
   return sha256;
+}
+
+Result<SpaceParts> identify_folder(const std::string& folder, const ModelConfig& config,
+                                   const std::string& tokenizer_sha256,
+                                   const std::vector<std::string>& weight_files) {
+  SpaceParts parts;
+  parts.config = &config;
+  parts.tokenizer_sha256 = tokenizer_sha256;
+  std::string list;
+  for (const std::string& file : weight_files) {
+    NESTOR_ASSIGN_OR_RETURN(parts.weights_sha256, cached_sha256_of_file(folder + "/" + file));
+    list += file + " " + parts.weights_sha256 + "\n";
+  }
+  if (weight_files.size() != 1) parts.weights_sha256 = sha256_hex(list);
+  for (const DenseConfig& dense : config.dense) {
+    NESTOR_ASSIGN_OR_RETURN(std::string sha256, cached_sha256_of_file(folder + "/" + dense.folder +
+                                                                      "/model.safetensors"));
+    parts.dense_sha256s.push_back(std::move(sha256));
+  }
+  return parts;
 }
 
 std::string space_of(const SpaceParts& parts) {

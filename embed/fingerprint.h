@@ -26,6 +26,8 @@ struct KnownModelFile {
 // The files a complete model folder holds, the biggest first.
 std::span<const KnownModelFile> known_model_files();
 const std::string& known_tokenizer_sha256();
+// vocabulary_sha256 (vocabulary.h) of that tokenizer.
+const std::string& known_vocabulary_sha256();
 
 enum class ModelFileState { kGood, kMissing, kDiffers, kUnreadable };
 
@@ -58,6 +60,14 @@ struct SpaceParts {
   std::string tokenizer_sha256;
   const ModelConfig* config = nullptr;  // for the prompts and the pooling
 };
+
+// The parts of the model in `folder`, by the cached SHA-256 of its files. `weight_files` hold the
+// transformer; of several the hash is that of their names and hashes. `config` must outlive the
+// parts. Errors: those of cached_sha256_of_file.
+Result<SpaceParts> identify_folder(const std::string& folder, const ModelConfig& config,
+                                   const std::string& tokenizer_sha256,
+                                   const std::vector<std::string>& weight_files = {
+                                       "model.safetensors"});
 
 // Hex SHA-256 of the parts in a fixed spelling. STORED: in every collection; the spelling never
 // changes.

@@ -275,6 +275,17 @@ Status read_prompts(const std::string& folder, PromptConfig& prompts) {
 
 }  // namespace
 
+Status append_dense_config(const std::string& folder, const std::string& name,
+                           ModelConfig& config) {
+  return read_dense(folder, name, config);
+}
+
+Result<PromptConfig> read_prompt_config(const std::string& folder) {
+  PromptConfig prompts;
+  NESTOR_RETURN_IF_ERROR(read_prompts(folder, prompts));
+  return prompts;
+}
+
 Result<ModelConfig> read_model_config(const std::string& folder) {
   ModelConfig config;
   NESTOR_RETURN_IF_ERROR(read_transformer(folder, config));

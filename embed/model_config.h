@@ -67,4 +67,9 @@ struct ModelConfig {
 // kUnsupported (something this encoder does not do).
 Result<ModelConfig> read_model_config(const std::string& folder);
 
+// Parts of the above, for a model whose rest is described elsewhere (a GGUF): the Dense module in
+// `folder`/`name`, which must take what `config` gives so far, is added to `config`; the prompts.
+Status append_dense_config(const std::string& folder, const std::string& name, ModelConfig& config);
+Result<PromptConfig> read_prompt_config(const std::string& folder);
+
 }  // namespace nestor::embed

@@ -16,9 +16,11 @@ namespace nestor::embed {
 namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;
-constexpr std::array<std::string_view, 15> kOtherDtypes = {
-    "F64", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "I64", "I32",
-    "I16", "I8",  "U64",  "U32",     "U16",     "U8",      "BOOL"};
+constexpr std::array<NumberFormat, 3> kFormats = {NumberFormat::kF32, NumberFormat::kF16,
+                                                  NumberFormat::kBf16};
+constexpr std::array<std::string_view, 13> kOtherDtypes = {
+    "F64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "I64", "I32", "I16",
+    "I8",  "U64",     "U32",     "U16",     "U8",  "BOOL"};
 
 // Refusals of one file; each begins with its path.
 class Refusal {
@@ -75,25 +77,28 @@ std::optional<std::uint64_t> whole_number(const nlohmann::json& value) {
   return value.get<std::uint64_t>();
 }
 
-Status parse_dtype(const std::string& name, const nlohmann::json& entry, const Refusal& refuse) {
+Result<NumberFormat> parse_dtype(const std::string& name, const nlohmann::json& entry,
+                                 const Refusal& refuse) {
   const auto dtype = entry.find("dtype");
   if (dtype == entry.end() || !dtype->is_string()) {
     return refuse(StatusCode::kDataLoss, "tensor {} has no dtype", quote_for_message(name));
   }
   const auto& text = dtype->get_ref<const std::string&>();
-  if (text == "F32") return {};
+  for (const NumberFormat format : kFormats) {
+    if (text == number_format_name(format)) return format;
+  }
   if (std::find(kOtherDtypes.begin(), kOtherDtypes.end(), text) != kOtherDtypes.end()) {
-    return {StatusCode::kUnsupported,
-            fmt::format("{}: tensor {} is of dtype {}; this version reads F32 weights only. "
-                        "Use the F32 file of the model.",
-                        refuse.path(), quote_for_message(name), text)};
+    return Status(StatusCode::kUnsupported,
+                  fmt::format("{}: tensor {} is of dtype {}; this version reads F32, F16 and BF16 "
+                              "weights. Use such a file of the model.",
+                              refuse.path(), quote_for_message(name), text));
   }
   return refuse(StatusCode::kDataLoss, "tensor {} has the unknown dtype {}",
                 quote_for_message(name), quote_for_message(text));
 }
 
 Result<TensorEntry> parse_shape(const std::string& name, const nlohmann::json& entry,
-                                const Refusal& refuse) {
+                                NumberFormat format, const Refusal& refuse) {
   const auto shape = entry.find("shape");
   if (shape == entry.end() || !shape->is_array() || shape->size() > kMostDimensions) {
     return refuse(StatusCode::kDataLoss,
@@ -101,7 +106,8 @@ Result<TensorEntry> parse_shape(const std::string& name, const nlohmann::json& e
                   quote_for_message(name), kMostDimensions);
   }
   TensorEntry tensor;
-  tensor.bytes = sizeof(float);
+  tensor.format = format;
+  tensor.bytes = stored_bytes(format, 1);
   for (const nlohmann::json& dimension : *shape) {
     const std::optional<std::uint64_t> size = whole_number(dimension);
     if (!size.has_value() || *size > INT64_MAX) {
@@ -124,8 +130,8 @@ Result<TensorEntry> parse_entry(const std::string& name, const nlohmann::json& e
                   "the entry of tensor {} is not {{dtype, shape, data_offsets}}",
                   quote_for_message(name));
   }
-  NESTOR_RETURN_IF_ERROR(parse_dtype(name, entry, refuse));
-  NESTOR_ASSIGN_OR_RETURN(TensorEntry tensor, parse_shape(name, entry, refuse));
+  NESTOR_ASSIGN_OR_RETURN(const NumberFormat format, parse_dtype(name, entry, refuse));
+  NESTOR_ASSIGN_OR_RETURN(TensorEntry tensor, parse_shape(name, entry, format, refuse));
   const auto offsets = entry.find("data_offsets");
   std::optional<std::uint64_t> begin, end;
   if (offsets != entry.end() && offsets->is_array() && offsets->size() == 2) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "embed/number_format.h"
 #include "nestor/status.h"
 
 namespace nestor::embed {
@@ -22,8 +23,9 @@ inline constexpr std::uint64_t kMostHeaderBytes = 1ULL << 20;
 inline constexpr std::int64_t kMostTensors = 4096;
 inline constexpr std::size_t kMostDimensions = 8;
 
-// One F32 tensor: row-major, little-endian, `bytes` = 4 * the product of its shape.
+// One tensor: row-major, little-endian, `bytes` = those of a number * the product of its shape.
 struct TensorEntry {
+  NumberFormat format = NumberFormat::kF32;  // F32, F16 or BF16
   std::vector<std::int64_t> shape;
   std::uint64_t offset = 0;  // of its first byte in the file
   std::uint64_t bytes = 0;
@@ -35,7 +37,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape);
 
 // The table of `file`. The tensors tile the data exactly: no overlap, no gap, nothing after the
 // last. Errors: kDataLoss (damaged or hostile: names the file, the tensor and both values),
-// kUnsupported (a dtype other than F32), kIoError. Cost: one read of the header.
+// kUnsupported (a dtype other than F32, F16 and BF16), kIoError. Cost: one read of the header.
 Result<TensorTable> read_safetensors_header(const RandomAccessFile& file);
 
 }  // namespace nestor::embed

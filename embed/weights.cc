@@ -164,6 +164,7 @@ Status check_nothing_left(const TensorTable& table, const std::string& path) {
 struct ReadPiece {
   const RandomAccessFile* file;
   const WantedTensor* tensor;
+  NumberFormat format;
   std::uint64_t file_offset;
   std::int64_t arena_offset;
   std::int64_t count;
@@ -171,8 +172,7 @@ struct ReadPiece {
 
 Status read_piece(const ReadPiece& piece, float* arena) {
   const std::span<float> floats(arena + piece.arena_offset, static_cast<std::size_t>(piece.count));
-  const std::span<char> bytes(reinterpret_cast<char*>(floats.data()), floats.size_bytes());
-  NESTOR_RETURN_IF_ERROR(piece.file->read(piece.file_offset, bytes));
+  NESTOR_RETURN_IF_ERROR(read_floats(*piece.file, piece.format, piece.file_offset, floats));
   if (!all_finite(floats)) {
     return {StatusCode::kDataLoss,
             fmt::format("{}: tensor \"{}\" holds NaN or infinity; the file is damaged, get the "
@@ -209,9 +209,9 @@ Result<std::vector<ReadPiece>> plan_reads(const ArenaPlan& plan,
         const TensorEntry entry,
         take_tensor(tables[wanted.file_index], wanted.name, wanted.shape, file->path()));
     for (std::int64_t done = 0; done < wanted.count(); done += kReadFloats) {
-      pieces.push_back({file, &wanted,
-                        entry.offset + static_cast<std::uint64_t>(done) * sizeof(float),
-                        wanted.arena_offset + done, std::min(kReadFloats, wanted.count() - done)});
+      pieces.push_back({file, &wanted, entry.format,
+                        entry.offset + stored_bytes(entry.format, done), wanted.arena_offset + done,
+                        std::min(kReadFloats, wanted.count() - done)});
     }
   }
   for (std::size_t i = 0; i < files.size(); ++i) {
@@ -268,27 +268,74 @@ Result<Weights> Weights::load(const std::string& folder, const ModelConfig& conf
   }
   NESTOR_RETURN_IF_ERROR(read_pieces(pieces, arena.get(), pool));
 
-  Weights weights(std::move(transformer_file), std::move(embeddings));
-  for (const LayerPlan& layer : plan.layers) {
-    weights.layers_.push_back(view_layer(layer, arena.get()));
-  }
-  weights.final_norm_ = arena.get() + plan.final_norm;
-  for (const std::int64_t offset : plan.dense) weights.dense_.push_back(arena.get() + offset);
+  Weights weights;
+  weights.table_file_ = std::move(transformer_file);
+  weights.table_ = std::move(embeddings);
+  weights.view_arena(config, arena.get());
   weights.arena_ = std::move(arena);
   return weights;
 }
 
+void Weights::view_arena(const ModelConfig& config, const float* arena) {
+  const ModelPlan plan = plan_model(config);
+  for (const LayerPlan& layer : plan.layers) layers_.push_back(view_layer(layer, arena));
+  final_norm_ = arena + plan.final_norm;
+  for (const std::int64_t offset : plan.dense) dense_.push_back(arena + offset);
+}
+
+namespace {
+
+// In a packed model the Dense modules are one matrix and have a section of their own.
+ModelConfig without_dense(ModelConfig config) {
+  config.dense.clear();
+  return config;
+}
+
+}  // namespace
+
+Weights Weights::view(const PackedModel& model) {
+  Weights weights;
+  weights.packed_ = &model;
+  weights.view_arena(
+      without_dense(model.config()),
+      reinterpret_cast<const float*>(model.section(PackedSection::kLayers).data()));
+  weights.head_ = reinterpret_cast<const float*>(model.section(PackedSection::kHead).data());
+  return weights;
+}
+
+std::int64_t Weights::packed_bytes(const ModelConfig& config) {
+  return plan_model(without_dense(config)).arena.size() * static_cast<std::int64_t>(sizeof(float));
+}
+
+Status Weights::pack(const Checkpoint& checkpoint, std::span<float> section, ThreadPool& pool) {
+  const ModelPlan plan = plan_model(without_dense(checkpoint.config()));
+  std::mutex mutex;
+  Status failure;
+  const std::vector<WantedTensor>& wanted = plan.arena.wanted();
+  pool.for_each(static_cast<std::int64_t>(wanted.size()), [&](std::int64_t index, int) {
+    const WantedTensor& tensor = wanted[static_cast<std::size_t>(index)];
+    Status status = checkpoint.read(
+        tensor.name, 0,
+        section.subspan(static_cast<std::size_t>(tensor.arena_offset),
+                        static_cast<std::size_t>(tensor.count())));
+    if (status.ok()) return;
+    const std::lock_guard lock(mutex);
+    if (failure.ok()) failure = std::move(status);
+  });
+  return failure;
+}
+
 Status Weights::read_embedding(std::int32_t id, std::span<float> row) const {
+  if (packed_ != nullptr) return packed_->read_embedding(id, row);
   NESTOR_CHECK(id >= 0 && id < table_.shape[0], "a token id of the vocabulary");
   NESTOR_CHECK(static_cast<std::int64_t>(row.size()) == table_.shape[1], "a row of the table");
-  const std::uint64_t offset = table_.offset + static_cast<std::uint64_t>(id) * row.size_bytes();
-  NESTOR_RETURN_IF_ERROR(
-      table_file_.read(offset, {reinterpret_cast<char*>(row.data()), row.size_bytes()}));
+  const std::uint64_t offset = table_.offset + stored_bytes(table_.format, id * table_.shape[1]);
+  NESTOR_RETURN_IF_ERROR(read_floats(*table_file_, table_.format, offset, row));
   if (all_finite(row)) return {};
   return {StatusCode::kDataLoss,
           fmt::format("{}: the embedding of token {} holds NaN or infinity; the file is damaged, "
                       "get the model again",
-                      table_file_.path(), id)};
+                      table_file_->path(), id)};
 }
 
 }  // namespace nestor::embed

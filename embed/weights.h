@@ -9,13 +9,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/file.h"
 #include "core/thread_pool.h"
+#include "embed/checkpoint.h"
 #include "embed/model_config.h"
+#include "embed/packed_model.h"
 #include "embed/safetensors.h"
 #include "nestor/status.h"
 
@@ -44,10 +47,19 @@ class Weights {
   static Result<Weights> load(const std::string& folder, const ModelConfig& config,
                               ThreadPool& pool);
 
+  // The layers of a packed model in f32, without copying. REQUIRES: its precision is f32, and it
+  // outlives the result.
+  static Weights view(const PackedModel& model);
+  // Bytes of its layer section, and its content. Errors: those of Checkpoint::read.
+  static std::int64_t packed_bytes(const ModelConfig& config);
+  static Status pack(const Checkpoint& checkpoint, std::span<float> section, ThreadPool& pool);
+
   [[nodiscard]] const std::vector<LayerWeights>& layers() const { return layers_; }
   [[nodiscard]] const float* final_norm() const { return final_norm_; }  // (hidden)
-  // Of the Dense modules, in order, each (out, in).
+  // Of the Dense modules, in order, each (out, in). Empty where head() is there.
   [[nodiscard]] const std::vector<const float*>& dense() const { return dense_; }
+  // All Dense modules in one, (hidden, output_width); null where they are apart.
+  [[nodiscard]] const float* head() const { return head_; }
 
   // Copies row `id` of the table, (hidden). REQUIRES: 0 <= id < vocabulary.
   // Errors: kDataLoss (the file was cut meanwhile, or the row is not finite), kIoError.
@@ -57,15 +69,17 @@ class Weights {
   struct FreeArena {
     void operator()(float* arena) const;
   };
-  Weights(RandomAccessFile table_file, TensorEntry table)
-      : table_file_(std::move(table_file)), table_(std::move(table)) {}
+  Weights() = default;
+  void view_arena(const ModelConfig& config, const float* arena);
 
-  RandomAccessFile table_file_;
+  const PackedModel* packed_ = nullptr;
+  std::optional<RandomAccessFile> table_file_;
   TensorEntry table_;  // (vocabulary, hidden)
   std::unique_ptr<float, FreeArena> arena_;
   std::vector<LayerWeights> layers_;
   const float* final_norm_ = nullptr;
   std::vector<const float*> dense_;
+  const float* head_ = nullptr;
 };
 
 }  // namespace nestor::embed

@@ -170,8 +170,8 @@ TEST_CASE("a range that is not the shape's size is refused with both (case 13)")
 TEST_CASE("dtypes and dimensions of other kinds are refused by name (case 14)") {
   check_refused(file_of("{" + tensor("a", "[1]", "[0,8]", "F64") + "}", 8), "dtype F64",
                 StatusCode::kUnsupported);
-  check_refused(file_of("{" + tensor("a", "[1]", "[0,2]", "BF16") + "}", 2), "dtype BF16",
-                StatusCode::kUnsupported);
+  check_refused(file_of("{" + tensor("a", "[1]", "[0,1]", "F8_E4M3") + "}", 1),
+                "dtype F8_E4M3; this version reads F32, F16 and BF16", StatusCode::kUnsupported);
   check_refused(file_of("{" + tensor("a", "[1]", "[0,4]", "X\\u001b") + "}", 4), "unknown dtype");
   check_refused(file_of("{" + tensor("a", "[-1]", "[0,4]") + "}", 4), "dimension '-1'");
   check_refused(file_of("{" + tensor("a", "[1.0]", "[0,4]") + "}", 4), "dimension '1.0'");
@@ -180,6 +180,17 @@ TEST_CASE("dtypes and dimensions of other kinds are refused by name (case 14)") 
   check_refused(file_of("{" + tensor("a", "[1]", "[-4,0]") + "}", 4), "data_offsets");
   check_refused(file_of(R"({"a":{"dtype":"F32","shape":[1]}})", 4), "not {dtype");
   check_refused(file_of(R"({"a":7})", 0), "not {dtype");
+}
+
+TEST_CASE("F16 and BF16 tensors take two bytes a number") {
+  const auto result = read(file_of(
+      "{" + tensor("a", "[3]", "[0,6]", "BF16") + "," + tensor("b", "[2]", "[6,10]", "F16") + "}",
+      10));
+  REQUIRE_MESSAGE(result.ok(), result.status().to_string());
+  CHECK(result.value().at("a").format == NumberFormat::kBf16);
+  CHECK(result.value().at("b").format == NumberFormat::kF16);
+  check_refused(file_of("{" + tensor("a", "[2]", "[0,8]", "BF16") + "}", 8),
+                "has 8 bytes, its shape [2] needs 4");
 }
 
 TEST_CASE("the genuine file reads as 314 tensors") {

@@ -4,16 +4,20 @@ usage: hub_stand_in.py FOLDER PORT_FILE LOG_FILE [CUT_BYTES]
 
 Serves FOLDER as google/embeddinggemma-300m to `Bearer good-token` (others: 401; `Bearer blocked`: 403), by a redirect
 to another host name, as the Hub's own store is one. Understands ranges. With CUT_BYTES it hangs up after so many bytes
-of each answer from the start of a file. LOG_FILE gets one line a request: host, path, range, authorization.
+of each answer from the start of a file. The same files are open/model-GGUF, to anybody, with the API's listing of
+them (a file listing.json in FOLDER is given instead). LOG_FILE gets one line a request: host, path, range, authorization.
 """
 
+import hashlib
 import http.server
+import json
 import os
 import sys
 
 FOLDER, PORT_FILE, LOG_FILE = sys.argv[1:4]
 CUT_BYTES = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 PREFIX = "/google/embeddinggemma-300m/resolve/main/"
+OPEN_PREFIX = "/open/model-GGUF/resolve/main/"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -25,6 +29,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             log.write(f"{host} {self.path} {wanted} {authorization}\n")
         if self.path.startswith(PREFIX):
             self.redirect(authorization)
+        elif self.path.startswith(OPEN_PREFIX):
+            self.send_file(self.path.removeprefix(OPEN_PREFIX), wanted)
+        elif self.path == "/api/models/open/model-GGUF?blobs=true":
+            self.send_listing()
+        elif self.path.startswith("/api/"):
+            self.send_response(401)
+            self.end_headers()
         else:
             self.send_file(self.path.removeprefix("/store/"), wanted)
 
@@ -36,6 +47,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(302)
         self.send_header("Location", f"http://localhost:{self.server.server_port}/store/{self.path[len(PREFIX):]}")
         self.end_headers()
+
+    def send_listing(self):
+        siblings = [{"rfilename": "README.md", "size": 7}]
+        for name in sorted(os.listdir(FOLDER)):
+            if name.endswith(".gguf"):
+                with open(os.path.join(FOLDER, name), "rb") as f:
+                    data = f.read()
+                siblings.append({"rfilename": name, "size": len(data),
+                                 "lfs": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}})
+        body = json.dumps({"id": "open/model-GGUF", "siblings": siblings}).encode()
+        if os.path.exists(os.path.join(FOLDER, "listing.json")):
+            with open(os.path.join(FOLDER, "listing.json"), "rb") as f:
+                body = f.read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def send_file(self, name, wanted):
         with open(os.path.join(FOLDER, name), "rb") as f:

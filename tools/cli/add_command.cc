@@ -33,7 +33,7 @@ struct AddCommandOptions {
   std::string database;
   std::string file = "-";
   std::string collection = kDefaultCollection;
-  std::string precision = "f32";
+  std::string precision = {};
   std::string key;
   std::string title;
   std::string metadata;

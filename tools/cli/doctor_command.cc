@@ -38,7 +38,7 @@ constexpr std::string_view kCardModel = "embeddinggemma-300m";
 struct DoctorOptions {
   std::string target;
   std::string database;
-  std::string precision = "f32";
+  std::string precision = {};
   bool full = false;
   bool json = false;
 };

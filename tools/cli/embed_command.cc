@@ -23,7 +23,7 @@ struct EmbedCommandOptions {
   std::vector<std::string> texts;
   std::string role = "query";
   std::string title;
-  std::string precision = "f32";
+  std::string precision = {};
   int width = 0;
   bool jsonl = false;
 };

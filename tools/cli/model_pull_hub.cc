@@ -1,8 +1,10 @@
 #include "tools/cli/model_pull_hub.h"
 
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -15,7 +17,6 @@ namespace nestor::cli {
 namespace {
 
 constexpr const char* kHub = "https://huggingface.co";
-constexpr const char* kRepository = "google/embeddinggemma-300m";
 // Beside the files themselves, for the file system's own needs.
 constexpr std::uint64_t kSpareBytes = 50'000'000;
 constexpr int kRangeRefused = 33;  // curl's exit code where a server cannot go on in the middle
@@ -66,9 +67,40 @@ std::string refusal(const std::string& answer, const HubAccess& access) {
       "  1. accept the licence, logged in, at {}/{}\n"
       "  2. type `hf auth login`, or set HF_TOKEN to a token of that account\n"
       "  3. type `nestor model pull` again",
-      access.endpoint, answer, kRepository,
+      access.endpoint, answer, access.repository,
       access.token.empty() ? "no token" : "with the token of " + access.token_origin, kHub,
-      kRepository);
+      access.repository);
+}
+
+// curl for `url`; its last line says the HTTP status.
+ChildCommand curl_command(const HubAccess& access, const std::string& url,
+                          std::uint64_t most_bytes) {
+  ChildCommand curl;
+  curl.arguments = {"curl", "--config", "-"};
+  const std::vector<std::string> manners = {"--fail",
+                                            "--silent",
+                                            "--show-error",
+                                            "--location",
+                                            "--proto",
+                                            "=http,https",
+                                            "--retry",
+                                            "3",
+                                            "--connect-timeout",
+                                            "20",
+                                            "--speed-limit",
+                                            "1",
+                                            "--speed-time",
+                                            "60",
+                                            "--write-out",
+                                            "%{http_code}"};
+  curl.arguments.insert(curl.arguments.end(), manners.begin(), manners.end());
+  curl.arguments.insert(curl.arguments.end(), {"--max-filesize", std::to_string(most_bytes)});
+  curl.input = fmt::format("url = {}\n", quoted(url));
+  // curl sends a header of this name to the first host only, not to the store it is led on to.
+  if (!access.token.empty()) {
+    curl.input += fmt::format("header = {}\n", quoted("Authorization: Bearer " + access.token));
+  }
+  return curl;
 }
 
 // One file, from where it stopped.
@@ -91,34 +123,11 @@ class HubFile {
 
  private:
   [[nodiscard]] ChildCommand command() const {
-    ChildCommand curl;
-    curl.arguments = {"curl", "--config", "-"};
-    const std::vector<std::string> manners = {"--fail",
-                                              "--silent",
-                                              "--show-error",
-                                              "--location",
-                                              "--proto",
-                                              "=http,https",
-                                              "--retry",
-                                              "3",
-                                              "--connect-timeout",
-                                              "20",
-                                              "--speed-limit",
-                                              "1",
-                                              "--speed-time",
-                                              "60",
-                                              "--write-out",
-                                              "%{http_code}"};
-    curl.arguments.insert(curl.arguments.end(), manners.begin(), manners.end());
-    curl.arguments.insert(curl.arguments.end(), {"--max-filesize", std::to_string(known_.bytes),
-                                                 "--continue-at", "-", "--output", part_});
-    curl.input = fmt::format(
-        "url = {}\n",
-        quoted(fmt::format("{}/{}/resolve/main/{}", access_.endpoint, kRepository, known_.path)));
-    // curl sends a header of this name to the first host only, not to the store it is led on to.
-    if (!access_.token.empty()) {
-      curl.input += fmt::format("header = {}\n", quoted("Authorization: Bearer " + access_.token));
-    }
+    ChildCommand curl = curl_command(
+        access_,
+        fmt::format("{}/{}/resolve/main/{}", access_.endpoint, access_.repository, known_.path),
+        known_.bytes);
+    curl.arguments.insert(curl.arguments.end(), {"--continue-at", "-", "--output", part_});
     return curl;
   }
 
@@ -190,6 +199,33 @@ Result<HubAccess> hub_access() {
                     access.token_origin));
   }
   return access;
+}
+
+Result<std::string> fetch_hub_listing(const HubAccess& access, Context& context) {
+  constexpr std::uint64_t kMostBytes = 4ULL << 20;
+  // A file of its own: run_child keeps only the end of a long output.
+  std::string folder = (std::filesystem::temp_directory_path() / "nestor-hub-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) return errno_status(errno, "make", folder);
+  const std::string path = folder + "/listing.json";
+  ChildCommand curl = curl_command(
+      access, fmt::format("{}/api/models/{}?blobs=true", access.endpoint, access.repository),
+      kMostBytes);
+  curl.arguments.insert(curl.arguments.end(), {"--output", path});
+  const Result<ChildResult> ended = run_child(curl, context.stop, {});
+  const Result<std::string> listing = read_file(path, kMostBytes);
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  if (!ended.ok()) return ended.status();
+  const std::string answer = last_line(ended.value().output);
+  if (answer == "401" || answer == "403") {
+    return Status(StatusCode::kModelMissing, refusal(answer, access));
+  }
+  if (ended.value().exit_code != 0) {
+    return Status(StatusCode::kIoError,
+                  fmt::format("{} of {}: {}", access.repository, access.endpoint,
+                              last_line(ended.value().errors)));
+  }
+  return listing;
 }
 
 Status pull_from_hub(PullStaging& staging, const HubAccess& access, Context& context) {

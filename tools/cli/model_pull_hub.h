@@ -11,6 +11,7 @@
 namespace nestor::cli {
 
 struct HubAccess {
+  std::string repository = "google/embeddinggemma-300m";
   std::string endpoint;         // HF_ENDPOINT, else the Hub's own
   bool endpoint_named = false;  // by HF_ENDPOINT
   bool offline = false;         // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set
@@ -25,5 +26,9 @@ Result<HubAccess> hub_access();
 // kModelMissing (the Hub refuses: how to accept the licence), kNotFound (no curl), kIoError (what
 // curl said), kDataLoss (what came is not the known file), kNoSpace, kCancelled.
 Status pull_from_hub(PullStaging& staging, const HubAccess& access, Context& context);
+
+// What the Hub says of the repository and its files: JSON, at most 4 MiB. Errors: kModelMissing
+// (refused), kNotFound (no curl), kIoError, kCancelled.
+Result<std::string> fetch_hub_listing(const HubAccess& access, Context& context);
 
 }  // namespace nestor::cli

@@ -26,7 +26,7 @@ struct SearchCommandOptions {
   std::string database;
   SearchOptions search;
   std::string role = "query";
-  std::string precision = "f32";
+  std::string precision = {};
   std::string vector;
   std::string vector_file;
   bool index_first = false;

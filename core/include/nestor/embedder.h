@@ -22,11 +22,14 @@
 namespace nestor {
 
 struct EmbedderOptions {
-  // The folder of the model (sentence-transformers layout). Empty: NESTOR_MODEL, then Nestor's own
-  // model folder, then the Hugging Face cache, in that order.
+  // The model: a packed file (*.nestor-model), a folder that holds one, the folder of a checkpoint
+  // (sentence-transformers layout), or a GGUF. Empty: NESTOR_MODEL, then Nestor's own model folder,
+  // then the Hugging Face cache, in that order.
   std::string model_folder = {};
-  // The numeric mode of the encoder. This version has "f32".
-  std::string precision = "f32";
+  // The numeric mode of the encoder: "int8", "bf16", "f32"; empty: that of the packed file there is,
+  // else int8 (f32 on processors without a vector unit for int8). Where only a checkpoint is there, it
+  // is packed once, into the cache. What each costs in quality: benchmarks/FIGURES.md.
+  std::string precision = {};
   // Worker threads; 0: one for each processor this process may use.
   int thread_count = 0;
   // Load a tokenizer whose SHA-256 is not in the built-in table. The tokenizer library is not safe
@@ -57,11 +60,11 @@ struct Embedding {
 
 struct ModelInfo {
   std::string name;            // "embeddinggemma-300m", or "unverified" with the head of its hash
-  std::string folder;          // where it was loaded from
+  std::string folder;          // where it was loaded from: a packed file, or a checkpoint's folder
   std::string space;           // hex SHA-256 over base checkpoint, tokenizer, prompts and pooling
   std::string precision;       // the numeric mode in use
-  std::string backend;         // "openblas", "scalar"
-  std::string weights_sha256;  // hex, of model.safetensors
+  std::string backend;         // "amx-int8", "avx512-vnni", "avx2", "openblas", "scalar", …
+  std::string weights_sha256;  // hex, of the checkpoint's weights
   int width = 0;               // of a full row
   std::vector<int> widths;     // the widths on offer, widest first
   int context_tokens = 0;      // the longest text, BOS and EOS counted
@@ -70,10 +73,10 @@ struct ModelInfo {
 
 class NESTOR_API Embedder {
  public:
-  // Loads the model: about 0.4 GB of layer weights are read and checked; the embedding table stays
-  // on disk and is read row by row. Errors: kModelMissing (what was looked for, where, and what to
-  // type), kDataLoss (a damaged file), kInvalidArgument (an unknown precision is kUnsupported),
-  // kOutOfMemory.
+  // Loads the model. A packed file is mapped and checked: 30 ms when it is in memory; the embedding
+  // table stays on disk and is read row by row. Errors: kModelMissing (what was looked for, where, and what to
+  // type), kDataLoss (a damaged file), kUnsupported (a precision or NESTOR_FORCE_BACKEND that cannot
+  // be had), kInvalidArgument, kNoSpace (packing), kOutOfMemory.
   static Result<Embedder> open(const EmbedderOptions& options = {});
 
   Embedder(const Embedder&);
@@ -83,8 +86,8 @@ class NESTOR_API Embedder {
   ~Embedder();
 
   // One Embedding an input, in order. A vector depends on its text, title and role only: not on the
-  // batch or the number of threads (bit for bit in the scalar backend; within 1e-6 a component
-  // through BLAS).
+  // batch, the number of threads or, in int8, the processor (bit for bit; in f32 through BLAS within
+  // 1e-6 a component).
   // Errors: kInvalidArgument (not UTF-8, over 1 MiB of text, a width the model does not have),
   // kCancelled. Cost: about 0.2 GFLOP a token.
   Result<std::vector<Embedding>> embed(std::span<const EmbedInput> inputs, Role role,

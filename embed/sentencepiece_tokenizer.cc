@@ -1,4 +1,4 @@
-#include "embed/tokenizer.h"
+#include "embed/sentencepiece_tokenizer.h"
 
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
@@ -55,7 +55,7 @@ CutTable find_safe_cuts(const sentencepiece::SentencePieceProcessor& processor) 
 
 }  // namespace
 
-struct Tokenizer::Impl {
+struct SentencepieceTokenizer::Impl {
   sentencepiece::SentencePieceProcessor processor;
   std::string sha256;
   CutTable safe_before_space = {};
@@ -92,10 +92,9 @@ struct Tokenizer::Impl {
   }
 };
 
-Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
-Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
-Tokenizer::~Tokenizer() = default;
+SentencepieceTokenizer::SentencepieceTokenizer(std::unique_ptr<Impl> impl)
+    : impl_(std::move(impl)) {}
+SentencepieceTokenizer::~SentencepieceTokenizer() = default;
 
 namespace {
 
@@ -127,8 +126,8 @@ Status check_expected(const sentencepiece::SentencePieceProcessor& processor,
 
 }  // namespace
 
-Result<Tokenizer> Tokenizer::load(const std::string& path, const TokenizerExpectation& expected,
-                                  bool allow_unverified) {
+Result<std::unique_ptr<Tokenizer>> SentencepieceTokenizer::load(
+    const std::string& path, const TokenizerExpectation& expected, bool allow_unverified) {
   NESTOR_ASSIGN_OR_RETURN(const std::string bytes, read_file(path, kMostModelBytes));
   auto impl = std::make_unique<Impl>();
   impl->sha256 = sha256_hex(bytes);
@@ -148,10 +147,11 @@ Result<Tokenizer> Tokenizer::load(const std::string& path, const TokenizerExpect
   std::string spelled;
   for (const int id : ids) spelled += impl->processor.IdToPiece(id);
   impl->parts_are_independent = spelled == std::string(kSpaceMark) + "a" + std::string(kSpaceMark);
-  return Tokenizer(std::move(impl));
+  return std::unique_ptr<Tokenizer>(new SentencepieceTokenizer(std::move(impl)));
 }
 
-Result<TokenizedText> Tokenizer::tokenize(std::string_view text, std::int64_t most_tokens) const {
+Result<TokenizedText> SentencepieceTokenizer::tokenize(std::string_view text,
+                                                       std::int64_t most_tokens) const {
   TokenizedText result;
   result.ids.push_back(impl_->processor.bos_id());
   std::int64_t total = 2;  // BOS and EOS
@@ -168,13 +168,13 @@ Result<TokenizedText> Tokenizer::tokenize(std::string_view text, std::int64_t mo
   return result;
 }
 
-Result<std::int64_t> Tokenizer::count(std::string_view text) const {
+Result<std::int64_t> SentencepieceTokenizer::count(std::string_view text) const {
   std::int64_t total = 0;
   NESTOR_RETURN_IF_ERROR(impl_->encode_in_parts(
       text, [&](const std::vector<int>& ids) { total += static_cast<std::int64_t>(ids.size()); }));
   return total;
 }
 
-const std::string& Tokenizer::sha256() const { return impl_->sha256; }
+const std::string& SentencepieceTokenizer::sha256() const { return impl_->sha256; }
 
 }  // namespace nestor::embed

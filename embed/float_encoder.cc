@@ -1,4 +1,4 @@
-#include "embed/encoder.h"
+#include "embed/float_encoder.h"
 
 #include <algorithm>
 #include <cmath>
@@ -17,8 +17,8 @@ constexpr std::int64_t kRowGrain = 4;
 }  // namespace
 
 // Everything one batch needs on its way; members are (rows, width) as activations.h says.
-struct Encoder::Pass {
-  const Encoder& encoder;
+struct FloatEncoder::Pass {
+  const FloatEncoder& encoder;
   const ModelConfig& config;
   const Backend& backend;
   const Team& team;
@@ -40,6 +40,7 @@ struct Encoder::Pass {
   void feed_forward(const LayerWeights& layer, std::int64_t begin, std::int64_t end);
   void pool(std::span<const std::span<const std::int32_t>> texts) const;
   Result<std::span<const float>> project(std::int64_t text_count);
+  Result<std::span<const float>> unit_rows(float* from, std::int64_t text_count) const;
 
   // y(rows, out) = x(rows, in) * weight(out, in)^T.
   void linear(std::int64_t rows, std::int64_t in, std::int64_t out, const float* x,
@@ -65,7 +66,7 @@ struct Encoder::Pass {
   }
 };
 
-Status Encoder::Pass::embed(std::span<const std::span<const std::int32_t>> texts) {
+Status FloatEncoder::Pass::embed(std::span<const std::span<const std::int32_t>> texts) {
   const float scale = std::sqrt(static_cast<float>(hidden()));
   std::int64_t token = 0;
   for (const std::span<const std::int32_t> ids : texts) {
@@ -82,7 +83,7 @@ Status Encoder::Pass::embed(std::span<const std::span<const std::int32_t>> texts
   return {};
 }
 
-void Encoder::Pass::plan_attention(std::span<const std::span<const std::int32_t>> texts) const {
+void FloatEncoder::Pass::plan_attention(std::span<const std::span<const std::int32_t>> texts) const {
   to.blocks.clear();
   std::int64_t text_begin = 0;
   for (const std::span<const std::int32_t> ids : texts) {
@@ -95,7 +96,7 @@ void Encoder::Pass::plan_attention(std::span<const std::span<const std::int32_t>
 }
 
 // One head of one block of queries: scores, softmax, weighted values.
-void Encoder::Pass::attend_block(const QueryBlock& block, std::int64_t head, LayerKind kind,
+void FloatEncoder::Pass::attend_block(const QueryBlock& block, std::int64_t head, LayerKind kind,
                                  AttentionScratch& scratch) const {
   // Keys outside the reach of the whole block are skipped; inside it, row by row, the softmax does
   // the rest.
@@ -130,9 +131,9 @@ void Encoder::Pass::attend_block(const QueryBlock& block, std::int64_t head, Lay
                   {scores.data, scores.stride}, {v, stride}, {out, query_width()});
 }
 
-void Encoder::Pass::attend(LayerKind kind, const LayerWeights& layer) {
-  const Rotation& rotation =
-      kind == LayerKind::kLocal ? encoder.local_rotation_ : encoder.full_rotation_;
+void FloatEncoder::Pass::attend(LayerKind kind, const LayerWeights& layer) {
+  const Rotary& rotary =
+      kind == LayerKind::kLocal ? encoder.local_rotary_ : encoder.full_rotary_;
   const std::int64_t width = config.head_width;
   team.split(tokens, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
@@ -141,8 +142,8 @@ void Encoder::Pass::attend(LayerKind kind, const LayerWeights& layer) {
       for (std::int64_t head = 0; head < config.head_count + config.key_head_count; ++head) {
         backend.norm_rotate(width, heads + head * width,
                             head < config.head_count ? layer.query_norm : layer.key_norm,
-                            config.norm_epsilon, rotation.cosine.data() + angles,
-                            rotation.sine.data() + angles);
+                            config.norm_epsilon, rotary.cosine.data() + angles,
+                            rotary.sine.data() + angles);
       }
     }
   });
@@ -154,7 +155,7 @@ void Encoder::Pass::attend(LayerKind kind, const LayerWeights& layer) {
 }
 
 // branch = down(gelu(gate(normed)) * up(normed)) for the token rows [begin, end).
-void Encoder::Pass::feed_forward(const LayerWeights& layer, std::int64_t begin, std::int64_t end) {
+void FloatEncoder::Pass::feed_forward(const LayerWeights& layer, std::int64_t begin, std::int64_t end) {
   const std::int64_t rows = end - begin;
   const std::int64_t inner = config.feed_forward_size;
   linear(rows, hidden(), 2 * inner, to.normed.data() + begin * hidden(), layer.gate_up,
@@ -166,7 +167,7 @@ void Encoder::Pass::feed_forward(const LayerWeights& layer, std::int64_t begin, 
   linear(rows, inner, hidden(), to.gated.data(), layer.down, to.branch.data() + begin * hidden());
 }
 
-void Encoder::Pass::run_layer(LayerKind kind, const LayerWeights& layer) {
+void FloatEncoder::Pass::run_layer(LayerKind kind, const LayerWeights& layer) {
   norm(tokens, to.stream.data(), layer.input_norm, to.normed.data());
   linear(tokens, hidden(), joint_width(), to.normed.data(), layer.query_key_value,
          to.query_key_value.data());
@@ -184,7 +185,7 @@ void Encoder::Pass::run_layer(LayerKind kind, const LayerWeights& layer) {
 
 // pooled(texts, hidden) = mean over the tokens of the final norm; BOS, EOS and prompt count like
 // any other.
-void Encoder::Pass::pool(std::span<const std::span<const std::int32_t>> texts) const {
+void FloatEncoder::Pass::pool(std::span<const std::span<const std::int32_t>> texts) const {
   norm(tokens, to.stream.data(), encoder.weights_.final_norm(), to.normed.data());
   const float* row = to.normed.data();
   float* mean = to.pooled.data();
@@ -199,14 +200,24 @@ void Encoder::Pass::pool(std::span<const std::span<const std::int32_t>> texts) c
 }
 
 // The Dense modules and the normalisation: pooled -> rows(texts, output_width) of unit length.
-Result<std::span<const float>> Encoder::Pass::project(std::int64_t text_count) {
+Result<std::span<const float>> FloatEncoder::Pass::project(std::int64_t text_count) {
   float* from = to.pooled.data();
   float* into = to.projected.data();
+  if (const float* head = encoder.weights_.head(); head != nullptr) {
+    backend.product({.rows = text_count, .columns = config.output_width(), .inner = hidden()},
+                    {from, hidden()}, {head, config.output_width()}, {into, config.output_width()});
+    return unit_rows(into, text_count);
+  }
   for (std::size_t i = 0; i < config.dense.size(); ++i) {
     linear(text_count, config.dense[i].in_features, config.dense[i].out_features, from,
            encoder.weights_.dense()[i], into);
     std::swap(from, into);
   }
+  return unit_rows(from, text_count);
+}
+
+Result<std::span<const float>> FloatEncoder::Pass::unit_rows(float* from,
+                                                             std::int64_t text_count) const {
   const auto width = static_cast<std::size_t>(config.output_width());
   const std::span<float> rows(from, static_cast<std::size_t>(text_count) * width);
   for (std::size_t at = 0; at < rows.size(); at += width) {
@@ -219,35 +230,21 @@ Result<std::span<const float>> Encoder::Pass::project(std::int64_t text_count) {
   return std::span<const float>(rows);
 }
 
-Encoder::Encoder(const ModelConfig& config, const Weights& weights, const Backend& backend)
+FloatEncoder::FloatEncoder(const ModelConfig& config, const Weights& weights, const Backend& backend)
     : config_(config),
       weights_(weights),
       backend_(backend),
-      local_rotation_(make_rotation(config, config.local_rotation_base)),
-      full_rotation_(make_rotation(config, config.full_rotation_base)) {}
+      local_rotary_(make_rotary(config.context_tokens, config.head_width, config.local_rotation_base)),
+      full_rotary_(make_rotary(config.context_tokens, config.head_width, config.full_rotation_base)) {}
 
-// Angles are rounded to float at each step, as the reference does: at position 2,047 that is worth
-// 1e-4 of an angle.
-Encoder::Rotation Encoder::make_rotation(const ModelConfig& config, double base) {
-  const std::int64_t half = config.head_width / 2;
-  const auto count = static_cast<std::size_t>(config.context_tokens * half);
-  Rotation rotation{std::vector<float>(count), std::vector<float>(count)};
-  for (std::int64_t i = 0; i < half; ++i) {
-    const double exponent = static_cast<double>(2 * i) / static_cast<double>(config.head_width);
-    const auto frequency = static_cast<float>(1.0 / std::pow(base, exponent));
-    for (std::int64_t position = 0; position < config.context_tokens; ++position) {
-      const float angle = static_cast<float>(position) * frequency;
-      const auto at = static_cast<std::size_t>(position * half + i);
-      rotation.cosine[at] = std::cos(angle);
-      rotation.sine[at] = std::sin(angle);
-    }
-  }
-  return rotation;
+std::unique_ptr<Workspace> FloatEncoder::make_workspace() const {
+  return std::make_unique<Activations>();
 }
 
-Result<std::span<const float>> Encoder::encode(std::span<const std::span<const std::int32_t>> texts,
+Result<std::span<const float>> FloatEncoder::encode(std::span<const std::span<const std::int32_t>> texts,
                                                const Team& team, const std::stop_token& stop,
-                                               Activations& activations) const {
+                                               Workspace& workspace) const {
+  auto& activations = dynamic_cast<Activations&>(workspace);
   std::int64_t tokens = 0;
   for (const std::span<const std::int32_t> ids : texts) {
     const auto count = static_cast<std::int64_t>(ids.size());

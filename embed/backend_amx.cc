@@ -1,0 +1,199 @@
+// Tables for processors with AMX (Sapphire Rapids and later): products in tiles, the rest in AVX-512.
+//
+// A block of 32 rows x 32 columns is four tiles of sums. While the tile unit works on one block, the
+// vector units finish the block before it: its sums wait in one of two buffers, and each step of the
+// inner loop takes some of its rows.
+#include "embed/tiled_backend.h"
+
+#if defined(__x86_64__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+
+#include <immintrin.h>
+
+#include "embed/backend_lanes_avx512.h"
+#include "embed/backend_lanes_kernels.h"
+
+namespace nestor::embed {
+namespace {
+
+using Lanes = Avx512Lanes<true, 0>;
+
+struct TileConfig {
+  std::uint8_t palette = 1;
+  std::uint8_t start_row = 0;
+  std::uint8_t reserved[14] = {};
+  std::uint16_t bytes_per_row[16] = {};
+  std::uint8_t rows[16] = {};
+};
+
+// All eight tiles at their largest: 16 rows of 64 bytes.
+struct TilesInUse {
+  TilesInUse() {
+    alignas(64) TileConfig config;
+    for (int tile = 0; tile < 8; ++tile) {
+      config.bytes_per_row[tile] = 64;
+      config.rows[tile] = 16;
+    }
+    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
+  }
+  ~TilesInUse() { asm volatile("tilerelease" ::: "memory"); }
+  TilesInUse(const TilesInUse&) = delete;
+  TilesInUse& operator=(const TilesInUse&) = delete;
+};
+
+// Sums of one block, 32 rows of 32, on their way from the tiles to the vector units.
+struct alignas(64) BlockSums {
+  std::int32_t values[kRowBlock * kPanelColumns];
+};
+
+enum class Kind { kInt8, kBf16 };
+
+template <Kind K>
+inline void multiply_step(const std::uint8_t* upper, const std::uint8_t* lower, std::int64_t stride,
+                          const std::uint8_t* panel) {
+  _tile_loadd(4, upper, stride);
+  _tile_loadd(6, panel, 64);
+  _tile_loadd(7, panel + 1024, 64);
+  if constexpr (K == Kind::kInt8) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_loadd(5, lower, stride);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  } else {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, lower, stride);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+
+struct BlockProduct {
+  std::int64_t rows;
+  const std::uint8_t* a;
+  std::int64_t a_stride;  // bytes
+  const std::uint8_t* panels;
+  std::int64_t panel_stride;  // bytes
+  std::int64_t panel_begin;
+  std::int64_t panel_end;
+  std::int64_t steps;
+};
+
+template <Kind K, typename Finish>
+inline void multiply(const BlockProduct& t, const Finish& finish) {
+  const TilesInUse tiles;
+  BlockSums sums[2];
+  int current = 0;
+  // The block whose sums wait to be finished.
+  const BlockSums* waiting = nullptr;
+  std::int64_t waiting_row = 0;
+  std::int64_t waiting_rows = 0;
+  std::int64_t waiting_panel = 0;
+  constexpr std::int64_t kEach = Finish::kRowsEach;
+  const std::int64_t rows_a_step = (kRowBlock / kEach + t.steps - 1) / t.steps * kEach;
+  for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
+    const std::uint8_t* b = t.panels + panel * t.panel_stride;
+    for (std::int64_t row = 0; row < t.rows; row += kRowBlock) {
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      const std::uint8_t* upper = t.a + row * t.a_stride;
+      const std::uint8_t* lower = upper + 16 * t.a_stride;
+      std::int64_t finished = 0;
+      for (std::int64_t step = 0; step < t.steps; ++step) {
+        multiply_step<K>(upper + step * kStepBytes, lower + step * kStepBytes, t.a_stride,
+                         b + step * kPanelStepBytes);
+        const std::int64_t until =
+            finished + rows_a_step < waiting_rows ? finished + rows_a_step : waiting_rows;
+        for (; finished < until; finished += kEach) {
+          finish.row(waiting->values + finished * kPanelColumns, (waiting_row + finished) / kEach,
+                     waiting_panel);
+        }
+      }
+      std::int32_t* to = sums[current].values;
+      _tile_stored(0, to, 128);
+      _tile_stored(1, to + 16, 128);
+      _tile_stored(2, to + 16 * kPanelColumns, 128);
+      _tile_stored(3, to + 16 * kPanelColumns + 16, 128);
+      waiting = &sums[current];
+      waiting_row = row;
+      waiting_rows = t.rows - row < kRowBlock ? t.rows - row : kRowBlock;
+      waiting_panel = panel;
+      current ^= 1;
+    }
+  }
+  for (std::int64_t r = 0; r < waiting_rows; r += kEach) {
+    finish.row(waiting->values + r * kPanelColumns, (waiting_row + r) / kEach, waiting_panel);
+  }
+}
+
+template <Precision P, bool Gelu, bool Fine>
+inline void multiply_linear(const LinearTask& t) {
+  multiply<P == Precision::kInt8 ? Kind::kInt8 : Kind::kBf16>(
+      {.rows = Fine ? 2 * t.rows : t.rows,
+       .a = t.a.data,
+       .a_stride = t.b.steps * kStepBytes,
+       .panels = t.b.panels,
+       .panel_stride = t.b.steps * kPanelStepBytes,
+       .panel_begin = t.panel_begin,
+       .panel_end = t.panel_end,
+       .steps = t.b.steps},
+      lanes::Finish<Lanes, P, Gelu, Fine>{t});
+}
+
+template <Precision P, bool Gelu>
+void linear(const LinearTask& t) {
+  if (P == Precision::kInt8 && t.a.fine) {
+    multiply_linear<P, Gelu, P == Precision::kInt8>(t);
+  } else {
+    multiply_linear<P, Gelu, false>(t);
+  }
+}
+
+void bf16_product(const Bf16Task& t) {
+  multiply<Kind::kBf16>({.rows = t.rows,
+                         .a = reinterpret_cast<const std::uint8_t*>(t.a),
+                         .a_stride = 2 * t.a_stride,
+                         .panels = t.panels,
+                         .panel_stride = t.panel_stride,
+                         .panel_begin = 0,
+                         .panel_end = t.panel_count,
+                         .steps = t.steps},
+                        lanes::FinishBf16<Lanes>{t});
+}
+
+template <Precision P>
+constexpr TiledBackend kTable = {
+    .name = P == Precision::kInt8 ? "amx-int8" : "amx-bf16",
+    .precision = P,
+    .input_bias = Lanes::kByteBias,
+    .linear = linear<P, false>,
+    .linear_gelu = linear<P, true>,
+    .bf16_product = bf16_product,
+    .norm = lanes::norm<Lanes, P>,
+    .make_input = lanes::make_input<Lanes, P>,
+    .make_heads = lanes::make_heads<Lanes>,
+    .softmax = lanes::softmax<Lanes>,
+    .scale_rows = lanes::scale_rows<Lanes>,
+    .norm_sum = lanes::norm_sum<Lanes>,
+    .transform = lanes::transform<Lanes>,
+};
+
+}  // namespace
+
+const TiledBackend* amx_tables(Precision precision) {
+  return precision == Precision::kInt8   ? &kTable<Precision::kInt8>
+         : precision == Precision::kBf16 ? &kTable<Precision::kBf16>
+                                         : nullptr;
+}
+
+}  // namespace nestor::embed
+
+#else
+
+namespace nestor::embed {
+const TiledBackend* amx_tables(Precision) { return nullptr; }
+}  // namespace nestor::embed
+
+#endif

@@ -1,0 +1,204 @@
+// Tables for AVX-512 without tiles: int8 with VNNI (Cascade Lake, Ice Lake, Zen 4), bf16 with
+// AVX512_BF16 (Cooper Lake, Zen 4).
+#include "embed/tiled_backend.h"
+
+#if defined(__x86_64__) && defined(__AVX512VNNI__) && defined(__AVX512BF16__)
+
+#include <immintrin.h>
+
+#include "embed/backend_lanes_avx512.h"
+#include "embed/backend_lanes_kernels.h"
+
+namespace nestor::embed {
+namespace {
+
+// vpdpbusd multiplies unsigned by signed bytes: inputs carry 128 more than they mean, and the sums
+// start 128 times the column's weights lower.
+using Int8Lanes = Avx512Lanes<false, 0x80>;
+using Bf16Lanes = Avx512Lanes<true, 0>;
+
+constexpr int kRows = 8;  // worked on at once: 16 registers of sums
+
+inline std::int32_t word_of(const std::uint8_t* bytes) {
+  std::int32_t word;
+  __builtin_memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+template <int Rows, bool Gelu, bool Fine>
+inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t panel) {
+  const std::uint8_t* b = t.b.panels + panel * t.b.steps * kPanelStepBytes;
+  const std::int64_t stride = t.b.steps * kStepBytes;
+  const std::uint8_t* a = t.a.data + row * stride;
+  const auto offset = [&](std::int64_t half) {
+    const __m512i sums = _mm512_loadu_si512(t.b.sums + panel * kPanelColumns + half * 16);
+    return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sums, 7));
+  };
+  __m512i left[Rows];
+  __m512i right[Rows];
+  for (int r = 0; r < Rows; ++r) {
+    left[r] = offset(0);
+    right[r] = offset(1);
+  }
+  for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+    for (int word = 0; word < 16; ++word) {
+      const __m512i left_weights = _mm512_loadu_si512(b + word * 64);
+      const __m512i right_weights = _mm512_loadu_si512(b + 1024 + word * 64);
+      for (int r = 0; r < Rows; ++r) {
+        const __m512i input = _mm512_set1_epi32(word_of(a + r * stride + word * 4));
+        left[r] = _mm512_dpbusd_epi32(left[r], input, left_weights);
+        right[r] = _mm512_dpbusd_epi32(right[r], input, right_weights);
+      }
+    }
+  }
+  alignas(64) std::int32_t sums[Rows][kPanelColumns];
+  for (int r = 0; r < Rows; ++r) {
+    _mm512_store_si512(sums[r], left[r]);
+    _mm512_store_si512(sums[r] + 16, right[r]);
+  }
+  const lanes::Finish<Int8Lanes, Precision::kInt8, Gelu, Fine> finish{t};
+  constexpr int kEach = finish.kRowsEach;
+  for (int r = 0; r < Rows; r += kEach) finish.row(sums[r], (row + r) / kEach, panel);
+}
+
+template <bool Gelu, bool Fine>
+inline void multiply_all_int8(const LinearTask& t) {
+  const std::int64_t rows = Fine ? 2 * t.rows : t.rows;
+  for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
+    std::int64_t row = 0;
+    for (; row + kRows <= rows; row += kRows) multiply_int8<kRows, Gelu, Fine>(t, row, panel);
+    for (; row + 2 <= rows; row += 2) multiply_int8<2, Gelu, Fine>(t, row, panel);
+    if constexpr (!Fine) {
+      if (row < rows) multiply_int8<1, Gelu, Fine>(t, row, panel);
+    }
+  }
+}
+
+template <bool Gelu>
+void linear_int8(const LinearTask& t) {
+  t.a.fine ? multiply_all_int8<Gelu, true>(t) : multiply_all_int8<Gelu, false>(t);
+}
+
+template <int Rows, bool Gelu>
+inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t panel) {
+  const std::uint8_t* b = t.b.panels + panel * t.b.steps * kPanelStepBytes;
+  const std::int64_t stride = t.b.steps * kStepBytes;
+  const std::uint8_t* a = t.a.data + row * stride;
+  __m512 left[Rows];
+  __m512 right[Rows];
+  for (int r = 0; r < Rows; ++r) left[r] = right[r] = _mm512_setzero_ps();
+  for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+    for (int word = 0; word < 16; ++word) {
+      const auto left_weights = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + word * 64));
+      const auto right_weights =
+          reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + 1024 + word * 64));
+      for (int r = 0; r < Rows; ++r) {
+        const auto input =
+            reinterpret_cast<__m512bh>(_mm512_set1_epi32(word_of(a + r * stride + word * 4)));
+        left[r] = _mm512_dpbf16_ps(left[r], input, left_weights);
+        right[r] = _mm512_dpbf16_ps(right[r], input, right_weights);
+      }
+    }
+  }
+  const lanes::Finish<Bf16Lanes, Precision::kBf16, Gelu, false> finish{t};
+  for (int r = 0; r < Rows; ++r) {
+    alignas(64) float sums[kPanelColumns];
+    _mm512_store_ps(sums, left[r]);
+    _mm512_store_ps(sums + 16, right[r]);
+    finish.row(sums, row + r, panel);
+  }
+}
+
+template <bool Gelu>
+void linear_bf16(const LinearTask& t) {
+  for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
+    std::int64_t row = 0;
+    for (; row + kRows <= t.rows; row += kRows) multiply_bf16<kRows, Gelu>(t, row, panel);
+    for (; row < t.rows; ++row) multiply_bf16<1, Gelu>(t, row, panel);
+  }
+}
+
+// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum onto
+// the total. Source: Intel's instruction reference, TDPBF16PS.
+template <int Rows>
+inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t panel, int half) {
+  const std::uint8_t* b = t.panels + panel * t.panel_stride + half * 1024;
+  const auto* a = reinterpret_cast<const std::uint8_t*>(t.a + row * t.a_stride);
+  const std::int64_t stride = 2 * t.a_stride;
+  const __m512i high_mask = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
+  __m512 total[Rows];
+  for (int r = 0; r < Rows; ++r) total[r] = _mm512_setzero_ps();
+  for (std::int64_t step = 0; step < t.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+    __m512 even[Rows];
+    __m512 odd[Rows];
+    for (int r = 0; r < Rows; ++r) even[r] = odd[r] = _mm512_setzero_ps();
+    for (int word = 0; word < 16; ++word) {
+      const __m512i pairs = _mm512_loadu_si512(b + word * 64);
+      const __m512 low = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+      const __m512 high = _mm512_castsi512_ps(_mm512_and_si512(pairs, high_mask));
+      for (int r = 0; r < Rows; ++r) {
+        const __m512i input = _mm512_set1_epi32(word_of(a + r * stride + word * 4));
+        even[r] =
+            _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(input, 16)), low, even[r]);
+        odd[r] = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(input, high_mask)), high,
+                                 odd[r]);
+      }
+    }
+    for (int r = 0; r < Rows; ++r) {
+      total[r] = _mm512_add_ps(total[r], _mm512_add_ps(even[r], odd[r]));
+    }
+  }
+  const std::int64_t column = panel * kPanelColumns + half * 16;
+  if (column >= t.result_columns) return;
+  for (int r = 0; r < Rows; ++r) {
+    _mm512_storeu_ps(t.result + (row + r) * t.result_stride + column, total[r]);
+  }
+}
+
+void bf16_product(const Bf16Task& t) {
+  constexpr int kAttentionRows = 6;
+  for (std::int64_t panel = 0; panel < t.panel_count; ++panel) {
+    for (int half = 0; half < 2; ++half) {
+      std::int64_t row = 0;
+      for (; row + kAttentionRows <= t.rows; row += kAttentionRows) {
+        multiply_attention<kAttentionRows>(t, row, panel, half);
+      }
+      for (; row < t.rows; ++row) multiply_attention<1>(t, row, panel, half);
+    }
+  }
+}
+
+template <Precision P, typename L>
+constexpr TiledBackend kTable = {
+    .name = P == Precision::kInt8 ? "avx512-vnni" : "avx512-bf16",
+    .precision = P,
+    .input_bias = L::kByteBias,
+    .linear = P == Precision::kInt8 ? linear_int8<false> : linear_bf16<false>,
+    .linear_gelu = P == Precision::kInt8 ? linear_int8<true> : linear_bf16<true>,
+    .bf16_product = bf16_product,
+    .norm = lanes::norm<L, P>,
+    .make_input = lanes::make_input<L, P>,
+    .make_heads = lanes::make_heads<L>,
+    .softmax = lanes::softmax<L>,
+    .scale_rows = lanes::scale_rows<L>,
+    .norm_sum = lanes::norm_sum<L>,
+    .transform = lanes::transform<L>,
+};
+
+}  // namespace
+
+const TiledBackend* avx512_tables(Precision precision) {
+  return precision == Precision::kInt8   ? &kTable<Precision::kInt8, Int8Lanes>
+         : precision == Precision::kBf16 ? &kTable<Precision::kBf16, Bf16Lanes>
+                                         : nullptr;
+}
+
+}  // namespace nestor::embed
+
+#else
+
+namespace nestor::embed {
+const TiledBackend* avx512_tables(Precision) { return nullptr; }
+}  // namespace nestor::embed
+
+#endif

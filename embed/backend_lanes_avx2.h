@@ -1,0 +1,151 @@
+// Sixteen floats in two registers of AVX2 and FMA. Only for files compiled with these flags.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace nestor::embed {
+namespace {
+
+template <std::uint8_t Bias>
+struct Avx2Lanes {
+  struct F {
+    __m256 low, high;  // lanes 0-7, 8-15
+  };
+  static constexpr std::uint8_t kByteBias = Bias;
+
+  static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static void store(float* p, F v) {
+    _mm256_storeu_ps(p, v.low);
+    _mm256_storeu_ps(p + 8, v.high);
+  }
+  static F splat(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
+  static float first(F v) { return _mm256_cvtss_f32(v.low); }
+  static F add(F a, F b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+  static F sub(F a, F b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
+  static F mul(F a, F b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+  static F div(F a, F b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+  static F fma(F a, F b, F c) {
+    return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+  }
+  static F max(F a, F b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
+  static F min(F a, F b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
+  static F abs(F a) {
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
+  }
+  static F negate(F a) {
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    return {_mm256_xor_ps(a.low, sign), _mm256_xor_ps(a.high, sign)};
+  }
+  static F round(F a) {
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return {_mm256_round_ps(a.low, kNearest), _mm256_round_ps(a.high, kNearest)};
+  }
+  // REQUIRES: a * 2^n is a normal number.
+  static F times_power_of_two(F a, F n) {
+    return {add_to_exponent(a.low, n.low), add_to_exponent(a.high, n.high)};
+  }
+  static float square_root(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
+  static F from_int32(const std::int32_t* p) {
+    return {_mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))),
+            _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8)))};
+  }
+
+  // Lanes [begin, end) of v, `other` elsewhere.
+  static F keep(F v, std::int64_t begin, std::int64_t end, float other) {
+    if (begin <= 0 && end >= 16) return v;
+    const __m256i from = _mm256_set1_epi32(static_cast<int>(begin < 0 ? 0 : begin) - 1);
+    const __m256i upto = _mm256_set1_epi32(static_cast<int>(end > 16 ? 16 : end));
+    const __m256 rest = _mm256_set1_ps(other);
+    const auto half = [&](__m256 values, __m256i lane) {
+      const __m256i inside =
+          _mm256_and_si256(_mm256_cmpgt_epi32(lane, from), _mm256_cmpgt_epi32(upto, lane));
+      return _mm256_blendv_ps(rest, values, _mm256_castsi256_ps(inside));
+    };
+    return {half(v.low, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+            half(v.high, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15))};
+  }
+
+  template <int Distance>
+  static F butterfly(F v) {
+    if constexpr (Distance == 8) {
+      return {_mm256_add_ps(v.low, v.high), _mm256_sub_ps(v.low, v.high)};
+    } else {
+      return {butterfly_half<Distance>(v.low), butterfly_half<Distance>(v.high)};
+    }
+  }
+
+  // Adds lanes 8 apart, then 4, 2, 1.
+  static float sum(F v) {
+    const __m256 eight = _mm256_add_ps(v.low, v.high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+  }
+  static float largest(F v) {
+    const __m256 eight = _mm256_max_ps(v.low, v.high);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+  }
+
+  static void to_int8(std::uint8_t* p, F v) {
+    const __m256i words =
+        _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
+    const __m256i ordered = _mm256_permute4x64_epi64(words, 0b11011000);
+    __m128i bytes =
+        _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    if constexpr (Bias != 0) bytes = _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(Bias)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+  }
+
+  static void to_bf16(std::uint16_t* p, F v) {
+    const __m256i words = _mm256_packus_epi32(bf16_bits(v.low), bf16_bits(v.high));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm256_permute4x64_epi64(words, 0b11011000));
+  }
+  static std::uint16_t bf16_of(float v) {
+    return static_cast<std::uint16_t>(
+        _mm_cvtsi128_si32(_mm256_castsi256_si128(bf16_bits(_mm256_set1_ps(v)))));
+  }
+  static void to_bf16_pairs(std::uint32_t* p, F low, F high) {
+    const auto pair = [](__m256 a, __m256 b) {
+      return _mm256_or_si256(bf16_bits(a), _mm256_slli_epi32(bf16_bits(b), 16));
+    };
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), pair(low.low, high.low));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), pair(low.high, high.high));
+  }
+  static void zero_bf16(std::uint16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());
+  }
+
+ private:
+  static __m256 add_to_exponent(__m256 a, __m256 n) {
+    const __m256i shifted = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), shifted));
+  }
+  static __m256i bf16_bits(__m256 v) {  // in the low halves
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(
+        _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
+  }
+  template <int Distance>
+  static __m256 butterfly_half(__m256 v) {
+    if constexpr (Distance == 1) {
+      const __m256 signs = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1);
+      return _mm256_fmadd_ps(v, signs, _mm256_permute_ps(v, 0b10110001));
+    } else if constexpr (Distance == 2) {
+      const __m256 signs = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
+      return _mm256_fmadd_ps(v, signs, _mm256_permute_ps(v, 0b01001110));
+    } else {
+      const __m256 signs = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
+      return _mm256_fmadd_ps(v, signs, _mm256_permute2f128_ps(v, v, 0x01));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace nestor::embed

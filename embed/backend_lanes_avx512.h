@@ -1,0 +1,115 @@
+// Sixteen floats in one register of AVX-512 (F, BW, DQ, VL). Only for files compiled with these flags.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace nestor::embed {
+namespace {
+
+template <bool HardwareBf16, std::uint8_t Bias>
+struct Avx512Lanes {
+  using F = __m512;
+  static constexpr std::uint8_t kByteBias = Bias;
+
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+  static F splat(float v) { return _mm512_set1_ps(v); }
+  static float first(F v) { return _mm512_cvtss_f32(v); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static F abs(F a) { return _mm512_abs_ps(a); }
+  static F negate(F a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0F)); }
+  static F round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
+  static F times_power_of_two(F a, F n) { return _mm512_scalef_ps(a, n); }
+  static float square_root(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
+  static F from_int32(const std::int32_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
+  }
+
+  // Lanes [begin, end) of v, `other` elsewhere.
+  static F keep(F v, std::int64_t begin, std::int64_t end, float other) {
+    if (begin <= 0 && end >= 16) return v;
+    const unsigned upto = end >= 16 ? 0xFFFFU : (1U << end) - 1;
+    const unsigned from = begin <= 0 ? 0U : (1U << begin) - 1;
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(upto & ~from), splat(other), v);
+  }
+
+  template <int Distance>
+  static F butterfly(F v) {
+    F swapped;
+    F signs;
+    if constexpr (Distance == 1) {
+      swapped = _mm512_permute_ps(v, 0b10110001);
+      signs = signs_of(0xAAAA);
+    } else if constexpr (Distance == 2) {
+      swapped = _mm512_permute_ps(v, 0b01001110);
+      signs = signs_of(0xCCCC);
+    } else if constexpr (Distance == 4) {
+      swapped = _mm512_shuffle_f32x4(v, v, 0b10110001);
+      signs = signs_of(0xF0F0);
+    } else {
+      swapped = _mm512_shuffle_f32x4(v, v, 0b01001110);
+      signs = signs_of(0xFF00);
+    }
+    return _mm512_fmadd_ps(v, signs, swapped);
+  }
+
+  // Adds lanes 8 apart, then 4, 2, 1.
+  static float sum(F v) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+  }
+  static float largest(F v) { return _mm512_reduce_max_ps(v); }
+
+  static void to_int8(std::uint8_t* p, F v) {
+    __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v));
+    if constexpr (Bias != 0) bytes = _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(Bias)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+  }
+
+  static __m512i bf16_bits(F v) {  // in the low halves
+    const __m512i bits = _mm512_castps_si512(v);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    return _mm512_srli_epi32(
+        _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
+  }
+  static void to_bf16(std::uint16_t* p, F v) {
+#ifdef __AVX512BF16__
+    if constexpr (HardwareBf16) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                          reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
+      return;
+    }
+#endif
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(bf16_bits(v)));
+  }
+  static std::uint16_t bf16_of(float v) {
+    return static_cast<std::uint16_t>(_mm512_cvtsi512_si32(bf16_bits(splat(v))));
+  }
+  static void to_bf16_pairs(std::uint32_t* p, F low, F high) {
+    const __m512i pairs =
+        _mm512_or_si512(bf16_bits(low), _mm512_slli_epi32(bf16_bits(high), 16));
+    _mm512_storeu_si512(p, pairs);
+  }
+  static void zero_bf16(std::uint16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());
+  }
+
+ private:
+  static F signs_of(int mask) {
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(mask), _mm512_set1_ps(1.0F),
+                                _mm512_set1_ps(-1.0F));
+  }
+};
+
+}  // namespace
+}  // namespace nestor::embed

@@ -1,0 +1,418 @@
+// The element-wise kernels of the tiled backends, written once over `L`, sixteen floats at a time.
+// Every instruction set brings its own L (backend_lanes_*.h) with the same sixteen-lane meaning, so
+// that the same text gives the same bits on all of them: no operation here may be reordered, fused or
+// approximated by one of them alone. Files that include this are compiled with -ffp-contract=off.
+//
+// L is a type of an unnamed namespace: every instance has internal linkage, and code made for one
+// instruction set never reaches a program's common functions.
+//
+// Rows are (rows, width) floats, width a multiple of kLanes.
+#pragma once
+
+#include <cstdint>
+
+#include "embed/tiled_backend.h"
+
+namespace nestor::embed::lanes {
+
+constexpr int kMostBlockVectors = 16;  // of a rotation: 256 floats
+
+// 2^x for x <= 0 (and small positive x); at or under -126: 2^-126. Relative error 2e-7: Taylor's
+// polynomial of degree 6 on [-.5, .5].
+template <typename L>
+inline typename L::F exp2_of(typename L::F x) {
+  const auto clamped = L::max(x, L::splat(-126.0F));
+  const auto whole = L::round(clamped);
+  const auto r = L::sub(clamped, whole);
+  auto p = L::splat(1.5403530393381609e-4F);
+  p = L::fma(p, r, L::splat(1.3333558146428443e-3F));
+  p = L::fma(p, r, L::splat(9.6181291076284772e-3F));
+  p = L::fma(p, r, L::splat(5.5504108664821580e-2F));
+  p = L::fma(p, r, L::splat(2.4022650695910071e-1F));
+  p = L::fma(p, r, L::splat(6.9314718055994531e-1F));
+  p = L::fma(p, r, L::splat(1.0F));
+  return L::times_power_of_two(p, whole);
+}
+
+// gelu_tanh(x) = x * sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form of
+// Hendrycks and Gimpel, with 1 + tanh(u) = 2 sigmoid(2 u). The exponent -2 u log2(e) is held under 80
+// so that the power stays finite.
+template <typename L>
+inline typename L::F gelu_tanh(typename L::F x) {
+  const auto square = L::mul(x, x);
+  const auto inner = L::fma(square, L::splat(-0.10294323764F), L::splat(-2.3022082F));
+  const auto exponent = L::min(L::mul(x, inner), L::splat(80.0F));
+  return L::div(x, L::add(L::splat(1.0F), exp2_of<L>(exponent)));
+}
+
+// 1 / sqrt(mean(x^2) + epsilon).
+template <typename L>
+inline float inverse_length(const float* x, std::int64_t width, float epsilon) {
+  typename L::F sums[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
+  const std::int64_t vectors = width / kLanes;
+  std::int64_t i = 0;
+  for (; i + 4 <= vectors; i += 4) {
+    for (int j = 0; j < 4; ++j) {
+      const auto v = L::load(x + (i + j) * kLanes);
+      sums[j] = L::fma(v, v, sums[j]);
+    }
+  }
+  for (int j = 0; i < vectors; ++i, ++j) {
+    const auto v = L::load(x + i * kLanes);
+    sums[j] = L::fma(v, v, sums[j]);
+  }
+  const float sum = L::sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3])));
+  return 1.0F / L::square_root(sum / static_cast<float>(width) + epsilon);
+}
+
+// Walsh-Hadamard transform of Vectors * 16 floats in place, without the factor 1 / sqrt(n).
+template <typename L, int Vectors>
+inline void hadamard(float* x) {
+  typename L::F v[Vectors];
+  for (int i = 0; i < Vectors; ++i) v[i] = L::load(x + i * kLanes);
+  for (int half = 1; half < Vectors; half *= 2) {
+    for (int i = 0; i < Vectors; ++i) {
+      if ((i & half) != 0) continue;
+      const auto a = v[i];
+      const auto b = v[i + half];
+      v[i] = L::add(a, b);
+      v[i + half] = L::sub(a, b);
+    }
+  }
+  for (int i = 0; i < Vectors; ++i) {
+    v[i] = L::template butterfly<1>(v[i]);
+    v[i] = L::template butterfly<2>(v[i]);
+    v[i] = L::template butterfly<4>(v[i]);
+    v[i] = L::template butterfly<8>(v[i]);
+    L::store(x + i * kLanes, v[i]);
+  }
+}
+
+// The reflection I - 2/3 J of three units: orthogonal, its own inverse, and no channel keeps more than
+// 4/9 of its energy in one place.
+template <typename L>
+inline void mix_thirds(float* x, std::int64_t unit) {
+  for (std::int64_t i = 0; i < unit; i += kLanes) {
+    const auto a = L::load(x + i);
+    const auto b = L::load(x + unit + i);
+    const auto c = L::load(x + 2 * unit + i);
+    const auto mean = L::mul(L::add(L::add(a, b), c), L::splat(2.0F / 3.0F));
+    L::store(x + i, L::sub(a, mean));
+    L::store(x + unit + i, L::sub(b, mean));
+    L::store(x + 2 * unit + i, L::sub(c, mean));
+  }
+}
+
+template <typename L, int Vectors>
+inline void hadamard_blocks(float* x, std::int64_t width) {
+  for (std::int64_t at = 0; at < width; at += Vectors * kLanes) hadamard<L, Vectors>(x + at);
+}
+
+template <typename L>
+inline void rotate(float* x, std::int64_t width, const RotationSteps& steps) {
+  switch (steps.block) {
+    case 256:
+      hadamard_blocks<L, 16>(x, width);
+      break;
+    case 128:
+      hadamard_blocks<L, 8>(x, width);
+      break;
+    case 64:
+      hadamard_blocks<L, 4>(x, width);
+      break;
+    case 32:
+      hadamard_blocks<L, 2>(x, width);
+      break;
+    case 16:
+      hadamard_blocks<L, 1>(x, width);
+      break;
+    default:
+      break;
+  }
+  std::int64_t unit = steps.unit;
+  for (std::int64_t stage = 0; stage < steps.thirds; ++stage, unit *= 3) {
+    for (std::int64_t at = 0; at < width; at += 3 * unit) mix_thirds<L>(x + at, unit);
+  }
+}
+
+// One row as the input of a linear layer, row `index` of `to`.
+template <typename L, Precision P>
+inline void write_input(const float* x, std::int64_t width, std::int64_t steps, const TiledRows& to,
+                        std::int64_t index) {
+  const std::int64_t bytes = steps * kStepBytes;
+  if constexpr (P == Precision::kInt8) {
+    auto largest = L::splat(0);
+    for (std::int64_t i = 0; i < width; i += kLanes) {
+      largest = L::max(largest, L::abs(L::load(x + i)));
+    }
+    const float most = L::largest(largest);
+    const auto factor = L::splat(most > 0 ? 127.0F / most : 0.0F);
+    to.scales[index] = most / 127.0F;
+    std::uint8_t* out = to.data + (to.fine ? 2 * index : index) * bytes;
+    for (std::int64_t i = 0; i < width; i += kLanes) {
+      const auto value = L::mul(L::load(x + i), factor);
+      L::to_int8(out + i, value);
+      if (!to.fine) continue;
+      const auto left = L::sub(value, L::round(value));
+      L::to_int8(out + bytes + i, L::mul(left, L::splat(kFineSteps)));
+    }
+    for (std::int64_t i = width; i < bytes; ++i) out[i] = L::kByteBias;
+    for (std::int64_t i = width; to.fine && i < bytes; ++i) out[bytes + i] = L::kByteBias;
+  } else {
+    std::uint8_t* out = to.data + index * bytes;
+    auto* halves = reinterpret_cast<std::uint16_t*>(out);
+    for (std::int64_t i = 0; i < width; i += kLanes) L::to_bf16(halves + i, L::load(x + i));
+    for (std::int64_t i = 2 * width; i < bytes; ++i) out[i] = 0;
+  }
+}
+
+template <typename L, Precision P>
+void norm(const NormTask& t) {
+  for (std::int64_t row = 0; row < t.rows; ++row) {
+    float* stream = t.stream + row * t.width;
+    if (t.branch != nullptr) {
+      const float* branch = t.branch + row * t.width;
+      const auto factor = L::splat(inverse_length<L>(branch, t.width, t.epsilon));
+      for (std::int64_t i = 0; i < t.width; i += kLanes) {
+        const auto scaled = L::mul(L::load(branch + i), factor);
+        L::store(stream + i, L::fma(scaled, L::load(t.post_scale + i), L::load(stream + i)));
+      }
+    }
+    if (t.pre_scale == nullptr) continue;
+    const auto factor = L::splat(inverse_length<L>(stream, t.width, t.epsilon));
+    for (std::int64_t i = 0; i < t.width; i += kLanes) {
+      L::store(t.scratch + i,
+               L::mul(L::mul(L::load(stream + i), factor), L::load(t.pre_scale + i)));
+    }
+    if constexpr (P == Precision::kInt8) rotate<L>(t.scratch, t.width, t.rotation);
+    write_input<L, P>(t.scratch, t.width, t.out_steps, t.out, row);
+  }
+}
+
+template <typename L, Precision P>
+void make_input(const InputTask& t) {
+  for (std::int64_t row = 0; row < t.rows; ++row) {
+    float* x = t.x + row * t.x_stride;
+    if constexpr (P == Precision::kInt8) rotate<L>(x, t.width, t.rotation);
+    write_input<L, P>(x, t.width, t.out_steps, t.out, row);
+  }
+}
+
+// Norm and rotary embedding of one head: pairs (i, i + width / 2).
+template <typename L>
+inline void norm_rotate_head(const HeadsTask& t, const float* x, const float* scale,
+                             std::int64_t position, std::uint16_t* out) {
+  const std::int64_t half = t.head_width / 2;
+  const auto factor = L::splat(inverse_length<L>(x, t.head_width, t.epsilon));
+  const float* cosine = t.cosine + position * half;
+  const float* sine = t.sine + position * half;
+  std::int64_t i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    const auto a = L::mul(L::mul(L::load(x + i), factor), L::load(scale + i));
+    const auto b = L::mul(L::mul(L::load(x + half + i), factor), L::load(scale + half + i));
+    const auto c = L::load(cosine + i);
+    const auto s = L::load(sine + i);
+    L::to_bf16(out + i, L::fma(a, c, L::negate(L::mul(b, s))));
+    L::to_bf16(out + half + i, L::fma(b, c, L::mul(a, s)));
+  }
+  if (i < half) {  // a head of sixteen
+    const float f = L::first(factor);
+    for (; i < half; ++i) {
+      const float a = x[i] * f * scale[i];
+      const float b = x[half + i] * f * scale[half + i];
+      const float negative = -(b * sine[i]);
+      const float positive = a * sine[i];
+      out[i] = L::bf16_of(__builtin_fmaf(a, cosine[i], negative));
+      out[half + i] = L::bf16_of(__builtin_fmaf(b, cosine[i], positive));
+    }
+  }
+  for (i = t.head_width; i < t.head_steps * 32; ++i) out[i] = 0;
+}
+
+// One key, bf16, into its column of the panels: 32-bit words of two dimensions.
+[[maybe_unused]] static inline void scatter_key(const std::uint16_t* key, std::int64_t index, std::int64_t head_steps,
+                        std::uint8_t* panels) {
+  std::uint8_t* panel = panels + index / kPanelColumns * head_steps * kPanelStepBytes;
+  auto* column = reinterpret_cast<std::uint32_t*>(panel + index % kPanelColumns / 16 * 1024) +
+                 index % 16;
+  const auto* words = reinterpret_cast<const std::uint32_t*>(key);
+  for (std::int64_t step = 0; step < head_steps; ++step) {
+    for (int row = 0; row < 16; ++row) column[row * 16] = words[row];
+    words += 16;
+    column += kPanelStepBytes / 4;
+  }
+}
+
+// The values of the tokens `index` (even) and index + 1 (null: the text ends) into their row.
+template <typename L>
+inline void interleave_values(const HeadsTask& t, const float* first, const float* second,
+                              std::int64_t index, std::uint8_t* panels) {
+  const std::int64_t step = index / 32;
+  const std::int64_t row = index % 32 / 2;
+  for (std::int64_t i = 0; i < t.head_width; i += kLanes) {
+    std::uint8_t* panel = panels + i / kPanelColumns * t.key_steps * kPanelStepBytes;
+    std::uint8_t* to = panel + step * kPanelStepBytes + i % kPanelColumns / 16 * 1024 + row * 64;
+    L::to_bf16_pairs(reinterpret_cast<std::uint32_t*>(to), L::load(first + i),
+                     second == nullptr ? L::splat(0) : L::load(second + i));
+  }
+}
+
+template <typename L>
+void make_heads(const HeadsTask& t) {
+  const std::int64_t padded = t.head_steps * 32;
+  const std::int64_t head_panels = (t.head_width + kPanelColumns - 1) / kPanelColumns;
+  auto* key = reinterpret_cast<std::uint16_t*>(t.scratch);
+  if (t.tokens < 32) {  // what lies beyond the text is multiplied by weights of 0
+    for (std::int64_t panel = 0; panel < head_panels; ++panel) {
+      __builtin_memset(t.values + (panel * t.key_steps + t.position / 32) * kPanelStepBytes, 0,
+                       kPanelStepBytes);
+    }
+  }
+  for (std::int64_t token = 0; token < t.tokens; ++token) {
+    const float* row = t.joint + token * t.joint_stride;
+    const std::int64_t position = t.position + token;
+    for (std::int64_t head = 0; head < t.head_count; ++head) {
+      norm_rotate_head<L>(t, row + head * t.head_width, t.query_scale, position,
+                          t.queries + (token * t.head_count + head) * padded);
+    }
+    const float* keys = row + t.head_count * t.head_width;
+    norm_rotate_head<L>(t, keys, t.key_scale, position, key);
+    scatter_key(key, position, t.head_steps, t.keys);
+    if (token % 2 != 0) continue;
+    const float* values = keys + t.head_width;
+    interleave_values<L>(t, values, token + 1 < t.tokens ? values + t.joint_stride : nullptr,
+                         position, t.values);
+  }
+}
+
+template <typename L>
+void softmax(const SoftmaxTask& t) {
+  for (std::int64_t r = 0; r < t.rows; ++r) {
+    float* row = t.scores + r * t.stride;
+    auto* out = reinterpret_cast<std::uint16_t*>(row);
+    const std::int64_t begin = t.begins[r];
+    const std::int64_t end = t.ends[r];
+    const std::int64_t first = begin / kLanes * kLanes;
+    auto largest = L::splat(-3.0e38F);
+    for (std::int64_t i = first; i < end; i += kLanes) {
+      largest = L::max(largest, L::keep(L::load(row + i), begin - i, end - i, -3.0e38F));
+    }
+    const auto most = L::splat(L::largest(largest));
+    auto sum = L::splat(0);
+    for (std::int64_t i = 0; i < first; i += kLanes) L::zero_bf16(out + i);
+    std::int64_t i = first;
+    for (; i < end; i += kLanes) {
+      const auto power =
+          L::keep(exp2_of<L>(L::sub(L::load(row + i), most)), begin - i, end - i, 0.0F);
+      sum = L::add(sum, power);
+      L::to_bf16(out + i, power);
+    }
+    for (; i < t.columns; i += kLanes) L::zero_bf16(out + i);
+    t.inverse_sums[r] = 1.0F / L::sum(sum);
+  }
+}
+
+template <typename L>
+void scale_rows(std::int64_t rows, std::int64_t width, float* x, const float* factors) {
+  for (std::int64_t row = 0; row < rows; ++row, x += width) {
+    const auto factor = L::splat(factors[row]);
+    for (std::int64_t i = 0; i < width; i += kLanes) L::store(x + i, L::mul(L::load(x + i), factor));
+  }
+}
+
+template <typename L>
+void norm_sum(std::int64_t rows, std::int64_t width, const float* x, const float* scale,
+              float epsilon, float* sum) {
+  for (std::int64_t row = 0; row < rows; ++row, x += width) {
+    const auto factor = L::splat(inverse_length<L>(x, width, epsilon));
+    for (std::int64_t i = 0; i < width; i += kLanes) {
+      const auto normed = L::mul(L::load(x + i), factor);
+      L::store(sum + i, L::fma(normed, L::load(scale + i), L::load(sum + i)));
+    }
+  }
+}
+
+template <typename L>
+void transform(std::int64_t in, std::int64_t out, const float* x, const float* weight, float* y) {
+  constexpr std::int64_t kVectors = 8;  // independent sums
+  std::int64_t at = 0;
+  for (; at + kVectors * kLanes <= out; at += kVectors * kLanes) {
+    typename L::F sums[kVectors];
+    for (int j = 0; j < kVectors; ++j) sums[j] = L::splat(0);
+    for (std::int64_t i = 0; i < in; ++i) {
+      const auto value = L::splat(x[i]);
+      for (int j = 0; j < kVectors; ++j) {
+        sums[j] = L::fma(value, L::load(weight + i * out + at + j * kLanes), sums[j]);
+      }
+    }
+    for (int j = 0; j < kVectors; ++j) L::store(y + at + j * kLanes, sums[j]);
+  }
+  for (; at < out; at += kLanes) {
+    auto sum = L::splat(0);
+    for (std::int64_t i = 0; i < in; ++i) {
+      sum = L::fma(L::splat(x[i]), L::load(weight + i * out + at), sum);
+    }
+    L::store(y + at, sum);
+  }
+}
+
+// What stands behind a product. Int8: sums of column c of row r become
+// (sum * column scale) * row scale + column bias.
+template <typename L, Precision P, bool Gelu, bool Fine>
+struct Finish {
+  static constexpr std::int64_t kRowsEach = Fine ? 2 : 1;  // of sums for one of the result
+  const LinearTask& t;
+
+  // 16 sums of a row; of a fine pair the second one's lie 32 behind.
+  static typename L::F whole_sums(const std::int32_t* sums) {
+    if constexpr (!Fine) return L::from_int32(sums);
+    return L::fma(L::from_int32(sums + kPanelColumns), L::splat(1.0F / kFineSteps),
+                  L::from_int32(sums));
+  }
+  typename L::F scaled(const std::int32_t* sums, std::int64_t column, typename L::F factor) const {
+    return L::fma(L::mul(whole_sums(sums), L::load(t.b.scales + column)), factor,
+                  L::load(t.b.biases + column));
+  }
+
+  // One row of 32 sums (a fine pair: two), int32 or float.
+  void row(const void* sums, std::int64_t r, std::int64_t panel) const {
+    const std::int64_t column = panel * kPanelColumns;
+    typename L::F left;
+    typename L::F right;
+    if constexpr (P == Precision::kInt8) {
+      const auto* integers = static_cast<const std::int32_t*>(sums);
+      const auto factor = L::splat(t.a.scales[r]);
+      left = scaled(integers, column, factor);
+      right = scaled(integers + kLanes, column + kLanes, factor);
+    } else {
+      const auto* floats = static_cast<const float*>(sums);
+      left = L::load(floats);
+      right = L::load(floats + kLanes);
+    }
+    if constexpr (Gelu) {
+      L::store(t.result + r * t.result_stride + panel * kLanes, L::mul(gelu_tanh<L>(left), right));
+    } else {
+      float* to = t.result + r * t.result_stride + column;
+      L::store(to, left);
+      if (column + kLanes < t.result_columns) L::store(to + kLanes, right);
+    }
+  }
+};
+
+// What stands behind a product of attention.
+template <typename L>
+struct FinishBf16 {
+  static constexpr std::int64_t kRowsEach = 1;
+  const Bf16Task& t;
+
+  void row(const void* sums, std::int64_t r, std::int64_t panel) const {
+    const auto* floats = static_cast<const float*>(sums);
+    float* to = t.result + r * t.result_stride + panel * kPanelColumns;
+    L::store(to, L::load(floats));
+    if (panel * kPanelColumns + kLanes < t.result_columns) {
+      L::store(to + kLanes, L::load(floats + kLanes));
+    }
+  }
+};
+
+}  // namespace nestor::embed::lanes

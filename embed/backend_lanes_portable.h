@@ -1,0 +1,123 @@
+// Sixteen floats in plain C++: the definition of what the lanes of every instruction set do.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace nestor::embed {
+namespace {
+
+struct PortableLanes {
+  struct F {
+    float lane[16];
+  };
+  static constexpr std::uint8_t kByteBias = 0;
+
+  template <typename Work>
+  static F each(const Work& work) {
+    F result;
+    for (int i = 0; i < 16; ++i) result.lane[i] = work(i);
+    return result;
+  }
+
+  static F load(const float* p) {
+    return each([&](int i) { return p[i]; });
+  }
+  static void store(float* p, const F& v) { std::memcpy(p, v.lane, sizeof v.lane); }
+  static F splat(float v) {
+    return each([&](int) { return v; });
+  }
+  static float first(const F& v) { return v.lane[0]; }
+  static F add(const F& a, const F& b) {
+    return each([&](int i) { return a.lane[i] + b.lane[i]; });
+  }
+  static F sub(const F& a, const F& b) {
+    return each([&](int i) { return a.lane[i] - b.lane[i]; });
+  }
+  static F mul(const F& a, const F& b) {
+    return each([&](int i) { return a.lane[i] * b.lane[i]; });
+  }
+  static F div(const F& a, const F& b) {
+    return each([&](int i) { return a.lane[i] / b.lane[i]; });
+  }
+  // a * b + c, rounded once.
+  static F fma(const F& a, const F& b, const F& c) {
+    return each([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
+  }
+  static F max(const F& a, const F& b) {
+    return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static F min(const F& a, const F& b) {
+    return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static F abs(const F& a) {
+    return each([&](int i) { return __builtin_fabsf(a.lane[i]); });
+  }
+  static F negate(const F& a) {
+    return each([&](int i) { return -a.lane[i]; });
+  }
+  // To the nearest whole number, halves to the even one.
+  static F round(const F& a) {
+    return each([&](int i) { return __builtin_rintf(a.lane[i]); });
+  }
+  // REQUIRES: a * 2^n is a normal number.
+  static F times_power_of_two(const F& a, const F& n) {
+    return each([&](int i) { return __builtin_ldexpf(a.lane[i], static_cast<int>(n.lane[i])); });
+  }
+  static float square_root(float a) { return __builtin_sqrtf(a); }
+  static F from_int32(const std::int32_t* p) {
+    return each([&](int i) { return static_cast<float>(p[i]); });
+  }
+  // Lanes [begin, end) of v, `other` elsewhere.
+  static F keep(const F& v, std::int64_t begin, std::int64_t end, float other) {
+    return each([&](int i) { return i >= begin && i < end ? v.lane[i] : other; });
+  }
+  // Lane i and lane i ^ Distance become their sum and their difference.
+  template <int Distance>
+  static F butterfly(const F& v) {
+    return each([&](int i) {
+      const float other = v.lane[i ^ Distance];
+      return (i & Distance) == 0 ? v.lane[i] + other : other - v.lane[i];
+    });
+  }
+  // Adds lanes 8 apart, then 4, 2, 1.
+  static float sum(const F& v) {
+    F s = v;
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) s.lane[i] = s.lane[i] + s.lane[i + half];
+    }
+    return s.lane[0];
+  }
+  static float largest(const F& v) {
+    float most = v.lane[0];
+    for (const float value : v.lane) most = value > most ? value : most;
+    return most;
+  }
+  // Rounded as `round` does, held within [-128, 127].
+  static void to_int8(std::uint8_t* p, const F& v) {
+    for (int i = 0; i < 16; ++i) {
+      const float whole = __builtin_rintf(v.lane[i]);
+      const float held = whole < -128.0F ? -128.0F : whole > 127.0F ? 127.0F : whole;
+      p[i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(held));
+    }
+  }
+  // To the nearest, halves to the even one. REQUIRES: finite.
+  static std::uint16_t bf16_of(float v) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &v, sizeof bits);
+    return static_cast<std::uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  }
+  static void to_bf16(std::uint16_t* p, const F& v) {
+    for (int i = 0; i < 16; ++i) p[i] = bf16_of(v.lane[i]);
+  }
+  static void to_bf16_pairs(std::uint32_t* p, const F& low, const F& high) {
+    for (int i = 0; i < 16; ++i) {
+      p[i] = static_cast<std::uint32_t>(bf16_of(low.lane[i])) |
+             static_cast<std::uint32_t>(bf16_of(high.lane[i])) << 16;
+    }
+  }
+  static void zero_bf16(std::uint16_t* p) { std::memset(p, 0, 32); }
+};
+
+}  // namespace
+}  // namespace nestor::embed

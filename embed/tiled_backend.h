@@ -1,0 +1,184 @@
+// TiledBackend: the kernels of the bf16 and int8 encoders, over weights packed in tiles. One table a
+// precision and instruction set, chosen when a model is opened.
+//
+// The scalar tables are the definition. The int8 tables agree with it bit for bit: sums of int8
+// products are exact, and everything in floating point is one source (backend_lanes_kernels.h)
+// compiled for each set with the same order of operations. The bf16 tables agree within the tolerance
+// of tests/embed/tiled_backend_test.cc.
+//
+// A *panel* is 32 columns of a matrix b(columns, inner), laid out as AMX reads it and vector code
+// likes it too: for each step of kStepBytes bytes of `inner`, two tiles of 16 columns, each 16 rows of
+// 64 bytes; row r holds bytes [4r, 4r + 4) of the step for each of the 16 columns. One step is 64
+// int8 or 32 bf16 values; inner is padded with zeros to whole steps, columns to whole panels.
+//
+// Rows of `a` are contiguous, padded with zeros to whole steps, and may be *read* (not used) up to the
+// next multiple of kRowBlock. Kernels allocate nothing, throw nothing, run on the calling thread.
+// Threads: tables are constants; kernels may run on any number of threads at once.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "embed/precision.h"
+#include "nestor/status.h"
+
+namespace nestor::embed {
+
+inline constexpr std::int64_t kPanelColumns = 32;
+inline constexpr std::int64_t kStepBytes = 64;  // of one column in one step
+inline constexpr std::int64_t kPanelStepBytes = kPanelColumns * kStepBytes;
+inline constexpr std::int64_t kRowBlock = 32;  // rows of `a` worked on at once
+// Widths of vectors that kernels touch are multiples of this.
+inline constexpr std::int64_t kLanes = 16;
+
+// The orthogonal change of basis in front of an int8 product (rotation.h), as it is run on a row: a
+// Walsh-Hadamard transform without its factor on each `block` of channels, then `thirds` stages that
+// mix three neighbouring units, the first of `unit` channels, each next one of three times as many.
+struct RotationSteps {
+  std::int64_t block = 1;  // 1: none; else a power of two from 16 to 256
+  std::int64_t unit = 1;
+  std::int64_t thirds = 0;
+};
+
+// A linear layer as it lies in a packed model. gate_up: each panel holds 16 gate columns, then the 16
+// up columns that go with them.
+struct TiledMatrix {
+  const std::uint8_t* panels = nullptr;    // (panel_count, steps, kPanelStepBytes)
+  const float* scales = nullptr;           // int8: (panel_count * 32), one a column; bf16: null
+  const std::int32_t* sums = nullptr;      // int8: (panel_count * 32), of a column's weights
+  const float* biases = nullptr;           // int8: (panel_count * 32), added to a column
+  std::int64_t panel_count = 0;
+  std::int64_t steps = 0;
+};
+
+// The input of a linear layer: rows of int8 with a scale each, or of bf16. Fine int8 rows come in pairs,
+// the second what the first one's rounding left, in units of its scale / kFineSteps: 16 bits in all.
+struct TiledRows {
+  std::uint8_t* data = nullptr;  // (rows up to kRowBlock, steps * kStepBytes)
+  float* scales = nullptr;       // int8: (rows), one a pair where fine
+  bool fine = false;
+};
+inline constexpr float kFineSteps = 254.0F;
+
+// result(rows, 32 * panels) = a * b^T for panels [panel_begin, panel_end), columns counted from 0;
+// with gelu, result(rows, 16 * panels) = gelu_tanh(gate) * up.
+struct LinearTask {
+  std::int64_t rows = 0;  // of the result; fine: half of those of a
+  TiledRows a;
+  TiledMatrix b;
+  std::int64_t panel_begin = 0;
+  std::int64_t panel_end = 0;
+  float* result = nullptr;
+  std::int64_t result_stride = 0;   // floats
+  std::int64_t result_columns = 0;  // that exist; the last panel may be cut
+};
+
+// The same in bf16 for attention: b's panels lie `panel_stride` bytes apart.
+struct Bf16Task {
+  std::int64_t rows = 0;
+  const std::uint16_t* a = nullptr;  // (rows up to kRowBlock, >= steps * 32)
+  std::int64_t a_stride = 0;         // bf16 values
+  const std::uint8_t* panels = nullptr;
+  std::int64_t panel_stride = 0;  // bytes
+  std::int64_t panel_count = 0;
+  std::int64_t steps = 0;
+  float* result = nullptr;
+  std::int64_t result_stride = 0;   // floats
+  std::int64_t result_columns = 0;  // that exist; the last panel may be cut
+};
+
+// Row by row: stream += norm(branch) * post_scale, where there is a branch; then, where there is a
+// pre_scale, out = input of a linear layer made of norm(stream) * pre_scale.
+struct NormTask {
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  float epsilon = 0;
+  float* stream = nullptr;            // (rows, width)
+  const float* branch = nullptr;      // (rows, width) or null
+  const float* post_scale = nullptr;  // (width)
+  const float* pre_scale = nullptr;   // (width) or null
+  RotationSteps rotation;             // int8
+  TiledRows out;
+  std::int64_t out_steps = 0;
+  float* scratch = nullptr;  // (width)
+};
+
+// Row by row: out = input of a linear layer made of x, rotated in place first.
+struct InputTask {
+  std::int64_t rows = 0;
+  std::int64_t width = 0;
+  float* x = nullptr;  // (rows, x_stride), spoiled
+  std::int64_t x_stride = 0;
+  RotationSteps rotation;      // int8
+  TiledRows out;
+  std::int64_t out_steps = 0;
+};
+
+// Queries, keys and values of up to 32 tokens in a row of one text, one step of its keys, the first at
+// a position that is a multiple of 32: norm, rotary embedding (cosine, sine: (position, head_width / 2)), bf16, and for keys and values
+// the layout of panels.
+struct HeadsTask {
+  std::int64_t tokens = 0;
+  std::int64_t position = 0;  // of the first token in its text
+  std::int64_t head_count = 0;
+  std::int64_t head_width = 0;
+  std::int64_t head_steps = 0;  // of 32 bf16 values
+  float epsilon = 0;
+  const float* joint = nullptr;  // (tokens, joint_stride): queries, keys, values
+  std::int64_t joint_stride = 0;
+  const float* query_scale = nullptr;  // (head_width), the score's factor in it
+  const float* key_scale = nullptr;    // (head_width)
+  const float* cosine = nullptr;
+  const float* sine = nullptr;
+  std::uint16_t* queries = nullptr;    // (tokens, head_count, head_steps * 32)
+  // Of the text. Keys: (key panels, head_steps) of 32 keys; values: (head panels, key_steps) of 32
+  // dimensions.
+  std::uint8_t* keys = nullptr;
+  std::uint8_t* values = nullptr;
+  std::int64_t key_steps = 0;  // ceil(tokens of the text / 32)
+  float* scratch = nullptr;    // (head_steps * 32)
+};
+
+// In place, row by row: scores (rows, stride) floats -> exp2(score - largest) over the row's own
+// range, as bf16 at the row's beginning, 0 elsewhere in [0, columns); `inverse_sums` gets 1 / sum.
+struct SoftmaxTask {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;  // a multiple of 32
+  float* scores = nullptr;
+  std::int64_t stride = 0;
+  const std::int32_t* begins = nullptr;  // (rows): the range of each row
+  const std::int32_t* ends = nullptr;
+  float* inverse_sums = nullptr;  // (rows)
+};
+
+struct TiledBackend {
+  const char* name;
+  Precision precision;
+  std::uint8_t input_bias;  // int8: what is xored onto the bytes of TiledRows, 0 or 0x80
+  void (*linear)(const LinearTask&);
+  void (*linear_gelu)(const LinearTask&);
+  void (*bf16_product)(const Bf16Task&);
+  void (*norm)(const NormTask&);
+  void (*make_input)(const InputTask&);
+  void (*make_heads)(const HeadsTask&);
+  void (*softmax)(const SoftmaxTask&);
+  // x(rows, width) *= factors, one a row.
+  void (*scale_rows)(std::int64_t rows, std::int64_t width, float* x, const float* factors);
+  // sum(width) += norm(x row) * scale over the rows of x(rows, width), in order.
+  void (*norm_sum)(std::int64_t rows, std::int64_t width, const float* x, const float* scale,
+                   float epsilon, float* sum);
+  // y(out) = sum over i of x[i] * weight(in, out) row i, in order of i; out a multiple of kLanes.
+  void (*transform)(std::int64_t in, std::int64_t out, const float* x, const float* weight,
+                    float* y);
+};
+
+// The tables of one instruction set; null where this build has none. They are code only: whether the
+// machine can run it is backend.h's question.
+const TiledBackend* amx_tables(Precision precision);
+const TiledBackend* avx512_tables(Precision precision);
+const TiledBackend* avx2_vnni_tables(Precision precision);
+const TiledBackend* avx2_tables(Precision precision);
+const TiledBackend* scalar_tables(Precision precision);
+
+}  // namespace nestor::embed

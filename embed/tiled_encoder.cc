@@ -1,0 +1,343 @@
+#include "embed/tiled_encoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+#include "core/macros.h"
+#include "core/vector_math.h"
+#include "embed/rotation.h"
+#include "embed/team_barrier.h"
+#include "embed/tiled_workspace.h"
+
+namespace nestor::embed {
+namespace {
+
+// int8: a pass over so few tokens waits for the weights, not for the products, so its inputs may as
+// well have 16 bits. It halves the error where there is little to average over (DECISIONS.md).
+constexpr std::int64_t kShortTextTokens = 32;
+
+struct Range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+}  // namespace
+
+// Every member runs all steps, each on its part of them, and waits for the others in between.
+class TiledEncoder::Member {
+ public:
+  Member(const TiledEncoder& encoder, TiledWorkspace& to, TeamBarrier& barrier, std::int64_t tokens,
+         int rank, int size)
+      : encoder_(encoder),
+        config_(encoder.config_),
+        layout_(encoder.layout_),
+        backend_(encoder.backend_),
+        to_(to),
+        scratch_(to.members[static_cast<std::size_t>(rank)]),
+        barrier_(barrier),
+        tokens_(tokens),
+        rank_(rank),
+        size_(size) {}
+
+  // Sets `stopped` and ends early when `stop` is heard.
+  void run(const std::stop_token& stop, std::atomic<bool>& stopped) {
+    const float* post_scale = nullptr;  // of the branch that waits to be added
+    for (layer_ = 0; layer_ < config_.layers.size(); ++layer_) {
+      if (rank_ == 0 && stop.stop_requested()) stopped = true;
+      const TiledLayer& layer = encoder_.weights_.layers[layer_];
+      add_branch_and_norm(post_scale, layer.input_norm);
+      barrier_.wait();
+      if (stopped) return;  // all see the same: the next chance to set it lies behind a barrier
+      run_layer(config_.layers[layer_], layer);
+      post_scale = layer.post_feed_forward_norm;
+    }
+    add_branch_and_norm(post_scale, nullptr);
+    barrier_.wait();
+    finish();
+  }
+
+ private:
+  [[nodiscard]] std::int64_t hidden() const { return config_.hidden_size; }
+  [[nodiscard]] std::int64_t query_width() const { return config_.head_count * config_.head_width; }
+  [[nodiscard]] std::int64_t head_steps() const { return (config_.head_width + 31) / 32; }
+
+  // This member's part of [0, count).
+  [[nodiscard]] Range part_of(std::int64_t count) const {
+    return {count * rank_ / size_, count * (rank_ + 1) / size_};
+  }
+  [[nodiscard]] TiledRows inputs_from(std::int64_t row, std::int64_t steps) const {
+    const std::int64_t rows_each = to_.fine ? 2 : 1;
+    return {to_.inputs.data() + row * rows_each * steps * kStepBytes,
+            to_.input_scales.data() + row, to_.fine};
+  }
+
+  void run_layer(LayerKind kind, const TiledLayer& layer) {
+    linear(LinearLayer::kJoint, layer.joint, layout_.joint.columns, to_.wide.data());
+    barrier_.wait();
+    make_heads(kind, layer);
+    barrier_.wait();
+    attend(kind);
+    barrier_.wait();
+    make_input(query_width(), head_rotation_steps(config_.head_count, config_.head_width),
+               layout_.attention_output.steps);
+    barrier_.wait();
+    linear(LinearLayer::kAttentionOutput, layer.attention_output, hidden(), to_.branch.data());
+    barrier_.wait();
+    add_branch_and_norm(layer.post_attention_norm, layer.pre_feed_forward_norm);
+    barrier_.wait();
+    linear(LinearLayer::kGateUp, layer.gate_up, config_.feed_forward_size, to_.wide.data());
+    barrier_.wait();
+    make_input(config_.feed_forward_size, rotation_steps(config_.feed_forward_size),
+               layout_.down.steps);
+    barrier_.wait();
+    linear(LinearLayer::kDown, layer.down, hidden(), to_.branch.data());
+    barrier_.wait();
+  }
+
+  // stream += norm(branch) where post_scale; inputs = norm(stream) where pre_scale.
+  void add_branch_and_norm(const float* post_scale, const float* pre_scale) {
+    const Range rows = part_of(tokens_);
+    backend_.norm({.rows = rows.end - rows.begin,
+                   .width = hidden(),
+                   .epsilon = config_.norm_epsilon,
+                   .stream = to_.stream.data() + rows.begin * hidden(),
+                   .branch = post_scale == nullptr ? nullptr
+                                                   : to_.branch.data() + rows.begin * hidden(),
+                   .post_scale = post_scale,
+                   .pre_scale = pre_scale,
+                   .rotation = rotation_steps(hidden()),
+                   .out = inputs_from(rows.begin, layout_.joint.steps),
+                   .out_steps = layout_.joint.steps,
+                   .scratch = scratch_.row.data()});
+  }
+
+  // inputs = wide(tokens, width).
+  void make_input(std::int64_t width, const RotationSteps& rotation, std::int64_t steps) {
+    const Range rows = part_of(tokens_);
+    backend_.make_input({.rows = rows.end - rows.begin,
+                         .width = width,
+                         .x = to_.wide.data() + rows.begin * width,
+                         .x_stride = width,
+                         .rotation = rotation,
+                         .out = inputs_from(rows.begin, steps),
+                         .out_steps = steps});
+  }
+
+  // result(tokens, columns) = inputs * matrix^T.
+  void linear(LinearLayer which, const TiledMatrix& matrix, std::int64_t columns, float* result) {
+    if (to_.observer && size_ == 1) {
+      to_.observer({.layer = layer_,
+                    .which = which,
+                    .rows = tokens_,
+                    .steps = matrix.steps,
+                    .data = to_.inputs.data(),
+                    .scales = to_.input_scales.data(),
+                    .fine = to_.fine});
+    }
+    const Range panels = part_of(matrix.panel_count);
+    const auto product = which == LinearLayer::kGateUp ? backend_.linear_gelu : backend_.linear;
+    product({.rows = tokens_,
+             .a = inputs_from(0, matrix.steps),
+             .b = matrix,
+             .panel_begin = panels.begin,
+             .panel_end = panels.end,
+             .result = result,
+             .result_stride = columns,
+             .result_columns = columns});
+  }
+
+  template <typename Work>
+  void for_my_blocks(const Work& work) {
+    for (std::size_t i = static_cast<std::size_t>(rank_); i < to_.blocks.size();
+         i += static_cast<std::size_t>(size_)) {
+      work(to_.blocks[i], to_.texts[static_cast<std::size_t>(to_.blocks[i].text)]);
+    }
+  }
+
+  // wide(tokens, joint) -> queries, keys, values.
+  void make_heads(LayerKind kind, const TiledLayer& layer) {
+    const std::int64_t table = config_.context_tokens * config_.head_width / 2;
+    const float* cosine = encoder_.rotary_ + (kind == LayerKind::kLocal ? 0 : 2 * table);
+    for_my_blocks([&](const TokenBlock& block, const TextPlace& text) {
+      backend_.make_heads(
+          {.tokens = block.count,
+           .position = block.position,
+           .head_count = config_.head_count,
+           .head_width = config_.head_width,
+           .head_steps = head_steps(),
+           .epsilon = config_.norm_epsilon,
+           .joint = to_.wide.data() + block.begin * layout_.joint.columns,
+           .joint_stride = layout_.joint.columns,
+           .query_scale = layer.query_norm,
+           .key_scale = layer.key_norm,
+           .cosine = cosine,
+           .sine = cosine + table,
+           .queries = to_.queries.data() + block.begin * config_.head_count * head_steps() * 32,
+           .keys = to_.keys.data() + text.keys,
+           .values = to_.values.data() + text.values,
+           .key_steps = text.key_steps,
+           .scratch = scratch_.row.data()});
+    });
+  }
+
+  // queries, keys, values -> wide(tokens, query_width).
+  void attend(LayerKind kind) {
+    const std::int64_t reach =
+        kind == LayerKind::kLocal ? config_.local_reach : config_.context_tokens;
+    for_my_blocks([&](const TokenBlock& block, const TextPlace& text) {
+      attend_block(block, text, reach);
+    });
+  }
+
+  // All heads of a block share the text's keys: (tokens of the block * heads) rows of queries.
+  void attend_block(const TokenBlock& block, const TextPlace& text, std::int64_t reach) {
+    const std::int64_t heads = config_.head_count;
+    const std::int64_t rows = block.count * heads;
+    const std::int64_t first_step = std::max<std::int64_t>(0, block.position - reach) / 32;
+    const std::int64_t last = std::min(text.tokens, block.position + block.count + reach);
+    const std::int64_t steps = (last + 31) / 32 - first_step;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t query = block.position + row / heads;
+      const std::int64_t begin = std::max<std::int64_t>(0, query - reach);
+      const std::int64_t end = std::min(text.tokens, query + reach + 1);
+      scratch_.begins[static_cast<std::size_t>(row)] =
+          static_cast<std::int32_t>(begin - first_step * 32);
+      scratch_.ends[static_cast<std::size_t>(row)] =
+          static_cast<std::int32_t>(end - first_step * 32);
+    }
+    const std::int64_t padded_width = head_steps() * 32;
+    const std::int64_t columns = steps * 32;
+    float* scores = scratch_.scores.data();
+    const std::int64_t key_panel_bytes = head_steps() * kPanelStepBytes;
+    backend_.bf16_product({.rows = rows,
+                           .a = to_.queries.data() + block.begin * heads * padded_width,
+                           .a_stride = padded_width,
+                           .panels = to_.keys.data() + text.keys + first_step * key_panel_bytes,
+                           .panel_stride = key_panel_bytes,
+                           .panel_count = steps,
+                           .steps = head_steps(),
+                           .result = scores,
+                           .result_stride = columns,
+                           .result_columns = columns});
+    backend_.softmax({.rows = rows,
+                      .columns = columns,
+                      .scores = scores,
+                      .stride = columns,
+                      .begins = scratch_.begins.data(),
+                      .ends = scratch_.ends.data(),
+                      .inverse_sums = scratch_.inverse_sums.data()});
+    float* attended = to_.wide.data() + block.begin * query_width();
+    backend_.bf16_product(
+        {.rows = rows,
+         .a = reinterpret_cast<const std::uint16_t*>(scores),
+         .a_stride = 2 * columns,
+         .panels = to_.values.data() + text.values + first_step * kPanelStepBytes,
+         .panel_stride = text.key_steps * kPanelStepBytes,
+         .panel_count = (config_.head_width + kPanelColumns - 1) / kPanelColumns,
+         .steps = steps,
+         .result = attended,
+         .result_stride = config_.head_width,
+         .result_columns = config_.head_width});
+    backend_.scale_rows(rows, config_.head_width, attended, scratch_.inverse_sums.data());
+  }
+
+  // Mean over the tokens of the final norm, then the Dense layers.
+  void finish() {
+    const std::int64_t output = config_.output_width();
+    const Range texts = part_of(static_cast<std::int64_t>(to_.texts.size()));
+    for (std::int64_t i = texts.begin; i < texts.end; ++i) {
+      const TextPlace& text = to_.texts[static_cast<std::size_t>(i)];
+      float* mean = to_.pooled.data() + i * hidden();
+      std::fill(mean, mean + hidden(), 0.0F);
+      backend_.norm_sum(text.tokens, hidden(), to_.stream.data() + text.begin * hidden(),
+                        encoder_.weights_.final_norm, config_.norm_epsilon, mean);
+      for (std::int64_t j = 0; j < hidden(); ++j) mean[j] /= static_cast<float>(text.tokens);
+      backend_.transform(hidden(), output, mean, encoder_.weights_.head,
+                         to_.rows.data() + i * output);
+    }
+  }
+
+  const TiledEncoder& encoder_;
+  const ModelConfig& config_;
+  const TiledLayout& layout_;
+  const TiledBackend& backend_;
+  TiledWorkspace& to_;
+  MemberScratch& scratch_;
+  TeamBarrier& barrier_;
+  const std::int64_t tokens_;
+  const int rank_;
+  const int size_;
+  std::size_t layer_ = 0;
+};
+
+TiledEncoder::TiledEncoder(const PackedModel& model, const TiledBackend& backend,
+                           const TiledLayout& layout)
+    : model_(model),
+      config_(model.config()),
+      backend_(backend),
+      layout_(layout),
+      weights_(view_tiled_weights(layout, config_.layers.size(),
+                                  model.section(PackedSection::kLayers))),
+      rotary_(
+          reinterpret_cast<const float*>(model.section(PackedSection::kRotary).data())) {
+  weights_.head = reinterpret_cast<const float*>(model.section(PackedSection::kHead).data());
+}
+
+Result<std::unique_ptr<Encoder>> TiledEncoder::create(const PackedModel& model,
+                                                      const TiledBackend& backend) {
+  NESTOR_CHECK(model.precision() == backend.precision, "a backend of the model's precision");
+  NESTOR_ASSIGN_OR_RETURN(const TiledLayout layout,
+                          tiled_layout(model.config(), model.precision()));
+  return std::unique_ptr<Encoder>(new TiledEncoder(model, backend, layout));
+}
+
+std::int64_t TiledEncoder::short_text_tokens() const {
+  return model_.precision() == Precision::kInt8 ? kShortTextTokens : 0;
+}
+
+std::unique_ptr<Workspace> TiledEncoder::make_workspace() const {
+  return std::make_unique<TiledWorkspace>();
+}
+
+Result<std::span<const float>> TiledEncoder::encode(
+    std::span<const std::span<const std::int32_t>> texts, const Team& team,
+    const std::stop_token& stop, Workspace& workspace) const {
+  auto& to = dynamic_cast<TiledWorkspace&>(workspace);
+  NESTOR_RETURN_IF_ERROR(model_.check_unchanged());
+  to.plan(config_, layout_, texts, team.size());
+  to.fine = is_short(texts.front().size());
+  const auto hidden = static_cast<std::size_t>(config_.hidden_size);
+  const float scale = std::sqrt(static_cast<float>(hidden));
+  float* row = to.stream.data();
+  std::int64_t tokens = 0;
+  for (const std::span<const std::int32_t> ids : texts) {
+    const auto count = static_cast<std::int64_t>(ids.size());
+    NESTOR_CHECK(count >= 1 && count <= config_.context_tokens, "a text of the model's context");
+    NESTOR_CHECK(is_short(ids.size()) == to.fine, "short texts apart from longer ones");
+    tokens += count;
+    for (const std::int32_t id : ids) {
+      NESTOR_RETURN_IF_ERROR(model_.read_embedding(id, {row, hidden}));
+      for (std::size_t i = 0; i < hidden; ++i) row[i] *= scale;
+      row += hidden;
+    }
+  }
+  TeamBarrier barrier(team.size());
+  std::atomic<bool> stopped = false;
+  team.for_each(team.size(), [&](std::int64_t rank, int) {
+    Member(*this, to, barrier, tokens, static_cast<int>(rank), team.size()).run(stop, stopped);
+  });
+  if (stopped) return Status(StatusCode::kCancelled, "the embedding was stopped");
+  const auto width = static_cast<std::size_t>(config_.output_width());
+  const std::span<float> rows(to.rows.data(), texts.size() * width);
+  for (std::size_t at = 0; at < rows.size(); at += width) {
+    if (!normalize(rows.subspan(at, width))) {
+      return Status(StatusCode::kInternal,
+                    "the encoder's vector has no finite length; check the model with "
+                    "`nestor doctor`");
+    }
+  }
+  return std::span<const float>(rows);
+}
+
+}  // namespace nestor::embed

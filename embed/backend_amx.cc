@@ -71,7 +71,9 @@ inline void multiply_step(const std::uint8_t* upper, const std::uint8_t* lower, 
 struct BlockProduct {
   std::int64_t rows;
   const std::uint8_t* a;
-  std::int64_t a_stride;  // bytes
+  std::int64_t row_stride;   // bytes from row to row of a tile of a,
+  std::int64_t tile_stride;  // from 16 rows to the next
+  std::int64_t step_stride;  // and from step to step
   const std::uint8_t* panels;
   std::int64_t panel_stride;  // bytes
   std::int64_t panel_begin;
@@ -98,11 +100,11 @@ inline void multiply(const BlockProduct& t, const Finish& finish) {
       _tile_zero(1);
       _tile_zero(2);
       _tile_zero(3);
-      const std::uint8_t* upper = t.a + row * t.a_stride;
-      const std::uint8_t* lower = upper + 16 * t.a_stride;
+      const std::uint8_t* upper = t.a + row / kTileRows * t.tile_stride;
+      const std::uint8_t* lower = upper + t.tile_stride;
       std::int64_t finished = 0;
       for (std::int64_t step = 0; step < t.steps; ++step) {
-        multiply_step<K>(upper + step * kStepBytes, lower + step * kStepBytes, t.a_stride,
+        multiply_step<K>(upper + step * t.step_stride, lower + step * t.step_stride, t.row_stride,
                          b + step * kPanelStepBytes);
         const std::int64_t until =
             finished + rows_a_step < waiting_rows ? finished + rows_a_step : waiting_rows;
@@ -133,7 +135,9 @@ inline void multiply_linear(const LinearTask& t) {
   multiply<P == Precision::kInt8 ? Kind::kInt8 : Kind::kBf16>(
       {.rows = Fine ? 2 * t.rows : t.rows,
        .a = t.a.data,
-       .a_stride = t.b.steps * kStepBytes,
+       .row_stride = kStepBytes,
+       .tile_stride = t.b.steps * kTileBytes,
+       .step_stride = kTileBytes,
        .panels = t.b.panels,
        .panel_stride = t.b.steps * kPanelStepBytes,
        .panel_begin = t.panel_begin,
@@ -154,7 +158,9 @@ void linear(const LinearTask& t) {
 void bf16_product(const Bf16Task& t) {
   multiply<Kind::kBf16>({.rows = t.rows,
                          .a = reinterpret_cast<const std::uint8_t*>(t.a),
-                         .a_stride = 2 * t.a_stride,
+                         .row_stride = 2 * t.a_stride,
+                         .tile_stride = kTileRows * 2 * t.a_stride,
+                         .step_stride = kStepBytes,
                          .panels = t.panels,
                          .panel_stride = t.panel_stride,
                          .panel_begin = 0,

@@ -42,11 +42,10 @@ inline __m256i multiply_add(__m256i sum, __m256i input, __m256i magnitude, __m25
 template <bool Vnni, int Rows>
 inline void sum_int8(const LinearTask& t, std::int64_t row, std::int64_t panel,
                      std::int32_t (*sums)[kPanelColumns]) {
-  const std::int64_t stride = t.b.steps * kStepBytes;
   for (int part = 0; part < 4; ++part) {
     const std::uint8_t* b =
         t.b.panels + panel * t.b.steps * kPanelStepBytes + part / 2 * 1024 + part % 2 * 32;
-    const std::uint8_t* a = t.a.data + row * stride;
+    const std::uint8_t* a = t.a.data + input_offset(row, 0, t.b.steps);
     __m256i start = _mm256_setzero_si256();
     if constexpr (Vnni) {
       const auto* column = t.b.sums + panel * kPanelColumns + part * 8;
@@ -55,11 +54,11 @@ inline void sum_int8(const LinearTask& t, std::int64_t row, std::int64_t panel,
     }
     __m256i sum[Rows];
     for (int r = 0; r < Rows; ++r) sum[r] = start;
-    for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+    for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kTileBytes) {
       for (int word = 0; word < 16; ++word) {
         const __m256i weights = load_bytes(b + word * 64);
         for (int r = 0; r < Rows; ++r) {
-          const __m256i input = _mm256_set1_epi32(word_of(a + r * stride + word * 4));
+          const __m256i input = _mm256_set1_epi32(word_of(a + r * kStepBytes + word * 4));
           const __m256i magnitude = Vnni ? input : _mm256_abs_epi8(input);
           sum[r] = multiply_add<Vnni>(sum[r], input, magnitude, weights);
         }
@@ -102,12 +101,13 @@ void linear_int8(const LinearTask& t) {
 // As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum onto
 // the total. Source: Intel's instruction reference, TDPBF16PS. Rows x 8 columns.
 template <int Rows>
-inline void sum_bf16(const std::uint8_t* a, std::int64_t stride, const std::uint8_t* b,
-                     std::int64_t steps, float* result, std::int64_t result_stride) {
+inline void sum_bf16(const std::uint8_t* a, std::int64_t stride, std::int64_t step_stride,
+                     const std::uint8_t* b, std::int64_t steps, float* result,
+                     std::int64_t result_stride) {
   const __m256i high_mask = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
   __m256 total[Rows];
   for (int r = 0; r < Rows; ++r) total[r] = _mm256_setzero_ps();
-  for (std::int64_t step = 0; step < steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+  for (std::int64_t step = 0; step < steps; ++step, b += kPanelStepBytes, a += step_stride) {
     __m256 even[Rows];
     __m256 odd[Rows];
     for (int r = 0; r < Rows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
@@ -142,11 +142,11 @@ void bf16_product(const Bf16Task& t) {
       float* result = t.result + column;
       std::int64_t row = 0;
       for (; row + kBf16Rows <= t.rows; row += kBf16Rows) {
-        sum_bf16<kBf16Rows>(a + row * stride, stride, b, t.steps, result + row * t.result_stride,
+        sum_bf16<kBf16Rows>(a + row * stride, stride, kStepBytes, b, t.steps, result + row * t.result_stride,
                             t.result_stride);
       }
       for (; row < t.rows; ++row) {
-        sum_bf16<1>(a + row * stride, stride, b, t.steps, result + row * t.result_stride,
+        sum_bf16<1>(a + row * stride, stride, kStepBytes, b, t.steps, result + row * t.result_stride,
                     t.result_stride);
       }
     }
@@ -156,10 +156,9 @@ void bf16_product(const Bf16Task& t) {
 template <int Rows, bool Gelu>
 inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t panel) {
   const std::uint8_t* panels = t.b.panels + panel * t.b.steps * kPanelStepBytes;
-  const std::int64_t stride = t.b.steps * kStepBytes;
   alignas(32) float sums[Rows][kPanelColumns];
   for (int part = 0; part < 4; ++part) {
-    sum_bf16<Rows>(t.a.data + row * stride, stride, panels + part / 2 * 1024 + part % 2 * 32,
+    sum_bf16<Rows>(t.a.data + input_offset(row, 0, t.b.steps), kStepBytes, kTileBytes, panels + part / 2 * 1024 + part % 2 * 32,
                    t.b.steps, &sums[0][part * 8], kPanelColumns);
   }
   const lanes::Finish<Avx2Lanes<0>, Precision::kBf16, Gelu, false> finish{t};
@@ -170,10 +169,8 @@ template <bool Gelu>
 void linear_bf16(const LinearTask& t) {
   for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
     std::int64_t row = 0;
-    for (; row + kBf16Rows <= t.rows; row += kBf16Rows) {
-      multiply_bf16<kBf16Rows, Gelu>(t, row, panel);
-    }
-    for (; row < t.rows; ++row) multiply_bf16<1, Gelu>(t, row, panel);
+    for (; row + 2 <= t.rows; row += 2) multiply_bf16<2, Gelu>(t, row, panel);
+    if (row < t.rows) multiply_bf16<1, Gelu>(t, row, panel);
   }
 }
 

@@ -28,8 +28,7 @@ inline std::int32_t word_of(const std::uint8_t* bytes) {
 template <int Rows, bool Gelu, bool Fine>
 inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t panel) {
   const std::uint8_t* b = t.b.panels + panel * t.b.steps * kPanelStepBytes;
-  const std::int64_t stride = t.b.steps * kStepBytes;
-  const std::uint8_t* a = t.a.data + row * stride;
+  const std::uint8_t* a = t.a.data + input_offset(row, 0, t.b.steps);
   const auto offset = [&](std::int64_t half) {
     const __m512i sums = _mm512_loadu_si512(t.b.sums + panel * kPanelColumns + half * 16);
     return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(sums, 7));
@@ -40,12 +39,12 @@ inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t pa
     left[r] = offset(0);
     right[r] = offset(1);
   }
-  for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+  for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kTileBytes) {
     for (int word = 0; word < 16; ++word) {
       const __m512i left_weights = _mm512_loadu_si512(b + word * 64);
       const __m512i right_weights = _mm512_loadu_si512(b + 1024 + word * 64);
       for (int r = 0; r < Rows; ++r) {
-        const __m512i input = _mm512_set1_epi32(word_of(a + r * stride + word * 4));
+        const __m512i input = _mm512_set1_epi32(word_of(a + r * kStepBytes + word * 4));
         left[r] = _mm512_dpbusd_epi32(left[r], input, left_weights);
         right[r] = _mm512_dpbusd_epi32(right[r], input, right_weights);
       }
@@ -82,19 +81,18 @@ void linear_int8(const LinearTask& t) {
 template <int Rows, bool Gelu>
 inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t panel) {
   const std::uint8_t* b = t.b.panels + panel * t.b.steps * kPanelStepBytes;
-  const std::int64_t stride = t.b.steps * kStepBytes;
-  const std::uint8_t* a = t.a.data + row * stride;
+  const std::uint8_t* a = t.a.data + input_offset(row, 0, t.b.steps);
   __m512 left[Rows];
   __m512 right[Rows];
   for (int r = 0; r < Rows; ++r) left[r] = right[r] = _mm512_setzero_ps();
-  for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+  for (std::int64_t step = 0; step < t.b.steps; ++step, b += kPanelStepBytes, a += kTileBytes) {
     for (int word = 0; word < 16; ++word) {
       const auto left_weights = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + word * 64));
       const auto right_weights =
           reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + 1024 + word * 64));
       for (int r = 0; r < Rows; ++r) {
         const auto input =
-            reinterpret_cast<__m512bh>(_mm512_set1_epi32(word_of(a + r * stride + word * 4)));
+            reinterpret_cast<__m512bh>(_mm512_set1_epi32(word_of(a + r * kStepBytes + word * 4)));
         left[r] = _mm512_dpbf16_ps(left[r], input, left_weights);
         right[r] = _mm512_dpbf16_ps(right[r], input, right_weights);
       }

@@ -25,7 +25,6 @@ struct Avx2Lanes {
   static F add(F a, F b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
   static F sub(F a, F b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
   static F mul(F a, F b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
-  static F div(F a, F b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
   static F fma(F a, F b, F c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
@@ -110,18 +109,36 @@ struct Avx2Lanes {
     return static_cast<std::uint16_t>(
         _mm_cvtsi128_si32(_mm256_castsi256_si128(bf16_bits(_mm256_set1_ps(v)))));
   }
-  static void to_bf16_pairs(std::uint32_t* p, F low, F high) {
-    const auto pair = [](__m256 a, __m256 b) {
-      return _mm256_or_si256(bf16_bits(a), _mm256_slli_epi32(bf16_bits(b), 16));
-    };
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), pair(low.low, high.low));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), pair(low.high, high.high));
+  static void to_bf16_both(std::uint16_t* p, F first, F second) {
+    to_bf16(p, first);
+    to_bf16(p + 16, second);
+  }
+  static F from_bf16(const std::uint16_t* p) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(load_halves(p), 16)),
+            _mm256_castsi256_ps(_mm256_slli_epi32(load_halves(p + 8), 16))};
+  }
+  static void interleave(std::uint32_t* p, const std::uint16_t* low, const std::uint16_t* high) {
+    for (int i = 0; i < 16; i += 8) {
+      __m256i pairs = load_halves(low + i);
+      if (high != nullptr) {
+        pairs = _mm256_or_si256(pairs, _mm256_slli_epi32(load_halves(high + i), 16));
+      }
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + i), pairs);
+    }
+  }
+  static F reciprocal_guess(F x) {
+    const __m256i magic = _mm256_set1_epi32(0x7EF311C7);
+    return {_mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(x.low))),
+            _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(x.high)))};
   }
   static void zero_bf16(std::uint16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());
   }
 
  private:
+  static __m256i load_halves(const std::uint16_t* p) {
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
   static __m256 add_to_exponent(__m256 a, __m256 n) {
     const __m256i shifted = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), shifted));

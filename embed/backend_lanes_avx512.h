@@ -20,7 +20,6 @@ struct Avx512Lanes {
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
-  static F div(F a, F b) { return _mm512_div_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F min(F a, F b) { return _mm512_min_ps(a, b); }
@@ -95,10 +94,30 @@ struct Avx512Lanes {
   static std::uint16_t bf16_of(float v) {
     return static_cast<std::uint16_t>(_mm512_cvtsi512_si32(bf16_bits(splat(v))));
   }
-  static void to_bf16_pairs(std::uint32_t* p, F low, F high) {
-    const __m512i pairs =
-        _mm512_or_si512(bf16_bits(low), _mm512_slli_epi32(bf16_bits(high), 16));
+  static void to_bf16_both(std::uint16_t* p, F first, F second) {
+#ifdef __AVX512BF16__
+    if constexpr (HardwareBf16) {
+      _mm512_storeu_si512(p, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first)));
+      return;
+    }
+#endif
+    to_bf16(p, first);
+    to_bf16(p + 16, second);
+  }
+  static __m512i load_halves(const std::uint16_t* p) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static F from_bf16(const std::uint16_t* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(load_halves(p), 16));
+  }
+  static void interleave(std::uint32_t* p, const std::uint16_t* low, const std::uint16_t* high) {
+    __m512i pairs = load_halves(low);
+    if (high != nullptr) pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(load_halves(high), 16));
     _mm512_storeu_si512(p, pairs);
+  }
+  static F reciprocal_guess(F x) {
+    return _mm512_castsi512_ps(
+        _mm512_sub_epi32(_mm512_set1_epi32(0x7EF311C7), _mm512_castps_si512(x)));
   }
   static void zero_bf16(std::uint16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());

@@ -34,6 +34,15 @@ inline typename L::F exp2_of(typename L::F x) {
   return L::times_power_of_two(p, whole);
 }
 
+// 1 / x for 1 <= x < 2^100, by three of Newton's steps from a guess in integers; relative error 2e-7.
+// Division units are slow, and the approximate reciprocals of instruction sets differ.
+template <typename L>
+inline typename L::F reciprocal(typename L::F x) {
+  auto y = L::reciprocal_guess(x);
+  for (int i = 0; i < 3; ++i) y = L::fma(y, L::fma(L::negate(x), y, L::splat(1.0F)), y);
+  return y;
+}
+
 // gelu_tanh(x) = x * sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form of
 // Hendrycks and Gimpel, with 1 + tanh(u) = 2 sigmoid(2 u). The exponent -2 u log2(e) is held under 80
 // so that the power stays finite.
@@ -42,27 +51,32 @@ inline typename L::F gelu_tanh(typename L::F x) {
   const auto square = L::mul(x, x);
   const auto inner = L::fma(square, L::splat(-0.10294323764F), L::splat(-2.3022082F));
   const auto exponent = L::min(L::mul(x, inner), L::splat(80.0F));
-  return L::div(x, L::add(L::splat(1.0F), exp2_of<L>(exponent)));
+  return L::mul(x, reciprocal<L>(L::add(L::splat(1.0F), exp2_of<L>(exponent))));
 }
 
-// 1 / sqrt(mean(x^2) + epsilon).
-template <typename L>
-inline float inverse_length(const float* x, std::int64_t width, float epsilon) {
+// 1 / sqrt(mean(x^2) + epsilon); load(i) gives values i to i + 15.
+template <typename L, typename Load>
+inline float inverse_length_of(const Load& load, std::int64_t width, float epsilon) {
   typename L::F sums[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
   const std::int64_t vectors = width / kLanes;
   std::int64_t i = 0;
   for (; i + 4 <= vectors; i += 4) {
     for (int j = 0; j < 4; ++j) {
-      const auto v = L::load(x + (i + j) * kLanes);
+      const auto v = load((i + j) * kLanes);
       sums[j] = L::fma(v, v, sums[j]);
     }
   }
   for (int j = 0; i < vectors; ++i, ++j) {
-    const auto v = L::load(x + i * kLanes);
+    const auto v = load(i * kLanes);
     sums[j] = L::fma(v, v, sums[j]);
   }
   const float sum = L::sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3])));
   return 1.0F / L::square_root(sum / static_cast<float>(width) + epsilon);
+}
+
+template <typename L>
+inline float inverse_length(const float* x, std::int64_t width, float epsilon) {
+  return inverse_length_of<L>([x](std::int64_t i) { return L::load(x + i); }, width, epsilon);
 }
 
 // Walsh-Hadamard transform of Vectors * 16 floats in place, without the factor 1 / sqrt(n).
@@ -148,22 +162,34 @@ inline void write_input(const float* x, std::int64_t width, std::int64_t steps, 
     const float most = L::largest(largest);
     const auto factor = L::splat(most > 0 ? 127.0F / most : 0.0F);
     to.scales[index] = most / 127.0F;
-    std::uint8_t* out = to.data + (to.fine ? 2 * index : index) * bytes;
+    std::uint8_t* out = to.data + input_offset(to.fine ? 2 * index : index, 0, steps);
+    // The rows of a fine pair are neighbours in one tile.
     for (std::int64_t i = 0; i < width; i += kLanes) {
       const auto value = L::mul(L::load(x + i), factor);
-      L::to_int8(out + i, value);
+      std::uint8_t* at = out + input_offset(0, i, steps);
+      L::to_int8(at, value);
       if (!to.fine) continue;
       const auto left = L::sub(value, L::round(value));
-      L::to_int8(out + bytes + i, L::mul(left, L::splat(kFineSteps)));
+      L::to_int8(at + kStepBytes, L::mul(left, L::splat(kFineSteps)));
     }
-    for (std::int64_t i = width; i < bytes; ++i) out[i] = L::kByteBias;
-    for (std::int64_t i = width; to.fine && i < bytes; ++i) out[bytes + i] = L::kByteBias;
+    for (std::int64_t i = width; i < bytes; ++i) {
+      out[input_offset(0, i, steps)] = L::kByteBias;
+      if (to.fine) out[input_offset(1, i, steps)] = L::kByteBias;
+    }
   } else {
-    std::uint8_t* out = to.data + index * bytes;
-    auto* halves = reinterpret_cast<std::uint16_t*>(out);
-    for (std::int64_t i = 0; i < width; i += kLanes) L::to_bf16(halves + i, L::load(x + i));
-    for (std::int64_t i = 2 * width; i < bytes; ++i) out[i] = 0;
+    std::uint8_t* out = to.data + input_offset(index, 0, steps);
+    for (std::int64_t i = 0; i < width; i += kLanes) {
+      L::to_bf16(reinterpret_cast<std::uint16_t*>(out + input_offset(0, 2 * i, steps)),
+                 L::load(x + i));
+    }
+    for (std::int64_t i = 2 * width; i < bytes; ++i) out[input_offset(0, i, steps)] = 0;
   }
+}
+
+// 1 / sqrt(mean(x^2) + epsilon) of bf16.
+template <typename L>
+inline float inverse_length(const std::uint16_t* x, std::int64_t width, float epsilon) {
+  return inverse_length_of<L>([x](std::int64_t i) { return L::from_bf16(x + i); }, width, epsilon);
 }
 
 template <typename L, Precision P>
@@ -171,10 +197,10 @@ void norm(const NormTask& t) {
   for (std::int64_t row = 0; row < t.rows; ++row) {
     float* stream = t.stream + row * t.width;
     if (t.branch != nullptr) {
-      const float* branch = t.branch + row * t.width;
+      const std::uint16_t* branch = t.branch + row * t.width;
       const auto factor = L::splat(inverse_length<L>(branch, t.width, t.epsilon));
       for (std::int64_t i = 0; i < t.width; i += kLanes) {
-        const auto scaled = L::mul(L::load(branch + i), factor);
+        const auto scaled = L::mul(L::from_bf16(branch + i), factor);
         L::store(stream + i, L::fma(scaled, L::load(t.post_scale + i), L::load(stream + i)));
       }
     }
@@ -185,22 +211,30 @@ void norm(const NormTask& t) {
                L::mul(L::mul(L::load(stream + i), factor), L::load(t.pre_scale + i)));
     }
     if constexpr (P == Precision::kInt8) rotate<L>(t.scratch, t.width, t.rotation);
-    write_input<L, P>(t.scratch, t.width, t.out_steps, t.out, row);
+    write_input<L, P>(t.scratch, t.width, t.out_steps, t.out, t.first_row + row);
   }
 }
 
 template <typename L, Precision P>
 void make_input(const InputTask& t) {
   for (std::int64_t row = 0; row < t.rows; ++row) {
-    float* x = t.x + row * t.x_stride;
-    if constexpr (P == Precision::kInt8) rotate<L>(x, t.width, t.rotation);
-    write_input<L, P>(x, t.width, t.out_steps, t.out, row);
+    const std::uint16_t* x = t.x + row * t.width;
+    for (std::int64_t i = 0; i < t.width; i += kLanes) L::store(t.scratch + i, L::from_bf16(x + i));
+    if constexpr (P == Precision::kInt8) rotate<L>(t.scratch, t.width, t.rotation);
+    write_input<L, P>(t.scratch, t.width, t.out_steps, t.out, t.first_row + row);
   }
+}
+
+[[maybe_unused]] static inline float widen_bf16(std::uint16_t value) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(value) << 16;
+  float result;
+  __builtin_memcpy(&result, &bits, sizeof result);
+  return result;
 }
 
 // Norm and rotary embedding of one head: pairs (i, i + width / 2).
 template <typename L>
-inline void norm_rotate_head(const HeadsTask& t, const float* x, const float* scale,
+inline void norm_rotate_head(const HeadsTask& t, const std::uint16_t* x, const float* scale,
                              std::int64_t position, std::uint16_t* out) {
   const std::int64_t half = t.head_width / 2;
   const auto factor = L::splat(inverse_length<L>(x, t.head_width, t.epsilon));
@@ -208,8 +242,8 @@ inline void norm_rotate_head(const HeadsTask& t, const float* x, const float* sc
   const float* sine = t.sine + position * half;
   std::int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {
-    const auto a = L::mul(L::mul(L::load(x + i), factor), L::load(scale + i));
-    const auto b = L::mul(L::mul(L::load(x + half + i), factor), L::load(scale + half + i));
+    const auto a = L::mul(L::mul(L::from_bf16(x + i), factor), L::load(scale + i));
+    const auto b = L::mul(L::mul(L::from_bf16(x + half + i), factor), L::load(scale + half + i));
     const auto c = L::load(cosine + i);
     const auto s = L::load(sine + i);
     L::to_bf16(out + i, L::fma(a, c, L::negate(L::mul(b, s))));
@@ -218,8 +252,8 @@ inline void norm_rotate_head(const HeadsTask& t, const float* x, const float* sc
   if (i < half) {  // a head of sixteen
     const float f = L::first(factor);
     for (; i < half; ++i) {
-      const float a = x[i] * f * scale[i];
-      const float b = x[half + i] * f * scale[half + i];
+      const float a = widen_bf16(x[i]) * f * scale[i];
+      const float b = widen_bf16(x[half + i]) * f * scale[half + i];
       const float negative = -(b * sine[i]);
       const float positive = a * sine[i];
       out[i] = L::bf16_of(__builtin_fmaf(a, cosine[i], negative));
@@ -245,15 +279,16 @@ inline void norm_rotate_head(const HeadsTask& t, const float* x, const float* sc
 
 // The values of the tokens `index` (even) and index + 1 (null: the text ends) into their row.
 template <typename L>
-inline void interleave_values(const HeadsTask& t, const float* first, const float* second,
-                              std::int64_t index, std::uint8_t* panels) {
+inline void interleave_values(const HeadsTask& t, const std::uint16_t* first,
+                              const std::uint16_t* second, std::int64_t index,
+                              std::uint8_t* panels) {
   const std::int64_t step = index / 32;
   const std::int64_t row = index % 32 / 2;
   for (std::int64_t i = 0; i < t.head_width; i += kLanes) {
     std::uint8_t* panel = panels + i / kPanelColumns * t.key_steps * kPanelStepBytes;
     std::uint8_t* to = panel + step * kPanelStepBytes + i % kPanelColumns / 16 * 1024 + row * 64;
-    L::to_bf16_pairs(reinterpret_cast<std::uint32_t*>(to), L::load(first + i),
-                     second == nullptr ? L::splat(0) : L::load(second + i));
+    L::interleave(reinterpret_cast<std::uint32_t*>(to), first + i,
+                  second == nullptr ? nullptr : second + i);
   }
 }
 
@@ -269,17 +304,17 @@ void make_heads(const HeadsTask& t) {
     }
   }
   for (std::int64_t token = 0; token < t.tokens; ++token) {
-    const float* row = t.joint + token * t.joint_stride;
+    const std::uint16_t* row = t.joint + token * t.joint_stride;
     const std::int64_t position = t.position + token;
     for (std::int64_t head = 0; head < t.head_count; ++head) {
       norm_rotate_head<L>(t, row + head * t.head_width, t.query_scale, position,
                           t.queries + (token * t.head_count + head) * padded);
     }
-    const float* keys = row + t.head_count * t.head_width;
+    const std::uint16_t* keys = row + t.head_count * t.head_width;
     norm_rotate_head<L>(t, keys, t.key_scale, position, key);
     scatter_key(key, position, t.head_steps, t.keys);
     if (token % 2 != 0) continue;
-    const float* values = keys + t.head_width;
+    const std::uint16_t* values = keys + t.head_width;
     interleave_values<L>(t, values, token + 1 < t.tokens ? values + t.joint_stride : nullptr,
                          position, t.values);
   }
@@ -313,10 +348,13 @@ void softmax(const SoftmaxTask& t) {
 }
 
 template <typename L>
-void scale_rows(std::int64_t rows, std::int64_t width, float* x, const float* factors) {
-  for (std::int64_t row = 0; row < rows; ++row, x += width) {
+void scale_rows(std::int64_t rows, std::int64_t width, const float* x, const float* factors,
+                std::uint16_t* result) {
+  for (std::int64_t row = 0; row < rows; ++row, x += width, result += width) {
     const auto factor = L::splat(factors[row]);
-    for (std::int64_t i = 0; i < width; i += kLanes) L::store(x + i, L::mul(L::load(x + i), factor));
+    for (std::int64_t i = 0; i < width; i += kLanes) {
+      L::to_bf16(result + i, L::mul(L::load(x + i), factor));
+    }
   }
 }
 
@@ -390,11 +428,15 @@ struct Finish {
       right = L::load(floats + kLanes);
     }
     if constexpr (Gelu) {
-      L::store(t.result + r * t.result_stride + panel * kLanes, L::mul(gelu_tanh<L>(left), right));
+      L::to_bf16(t.result + r * t.result_stride + panel * kLanes,
+                 L::mul(gelu_tanh<L>(left), right));
     } else {
-      float* to = t.result + r * t.result_stride + column;
-      L::store(to, left);
-      if (column + kLanes < t.result_columns) L::store(to + kLanes, right);
+      std::uint16_t* to = t.result + r * t.result_stride + column;
+      if (column + kLanes < t.result_columns) {
+        L::to_bf16_both(to, left, right);
+      } else {
+        L::to_bf16(to, left);
+      }
     }
   }
 };

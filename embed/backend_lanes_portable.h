@@ -37,9 +37,6 @@ struct PortableLanes {
   static F mul(const F& a, const F& b) {
     return each([&](int i) { return a.lane[i] * b.lane[i]; });
   }
-  static F div(const F& a, const F& b) {
-    return each([&](int i) { return a.lane[i] / b.lane[i]; });
-  }
   // a * b + c, rounded once.
   static F fma(const F& a, const F& b, const F& c) {
     return each([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
@@ -110,11 +107,34 @@ struct PortableLanes {
   static void to_bf16(std::uint16_t* p, const F& v) {
     for (int i = 0; i < 16; ++i) p[i] = bf16_of(v.lane[i]);
   }
-  static void to_bf16_pairs(std::uint32_t* p, const F& low, const F& high) {
+  static void to_bf16_both(std::uint16_t* p, const F& first, const F& second) {
+    to_bf16(p, first);
+    to_bf16(p + 16, second);
+  }
+  static F from_bf16(const std::uint16_t* p) {
+    F result;
     for (int i = 0; i < 16; ++i) {
-      p[i] = static_cast<std::uint32_t>(bf16_of(low.lane[i])) |
-             static_cast<std::uint32_t>(bf16_of(high.lane[i])) << 16;
+      const std::uint32_t bits = static_cast<std::uint32_t>(p[i]) << 16;
+      std::memcpy(&result.lane[i], &bits, sizeof bits);
     }
+    return result;
+  }
+  // Words of two bf16: `low` in the lower halves, `high` (null: zeros) in the upper ones.
+  static void interleave(std::uint32_t* p, const std::uint16_t* low, const std::uint16_t* high) {
+    for (int i = 0; i < 16; ++i) {
+      p[i] = low[i] | (high == nullptr ? 0U : static_cast<std::uint32_t>(high[i]) << 16);
+    }
+  }
+  // Within 13 % of 1 / x: the exponent and mantissa of x taken from a constant.
+  static F reciprocal_guess(const F& x) {
+    F result;
+    for (int i = 0; i < 16; ++i) {
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, &x.lane[i], sizeof bits);
+      bits = 0x7EF311C7U - bits;
+      std::memcpy(&result.lane[i], &bits, sizeof bits);
+    }
+    return result;
   }
   static void zero_bf16(std::uint16_t* p) { std::memset(p, 0, 32); }
 };

@@ -26,7 +26,7 @@ std::int32_t sum_int8(const std::uint8_t* a, const std::uint8_t* panel, std::int
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::uint8_t* b = column_of(panel + step * kPanelStepBytes, column);
     for (int i = 0; i < 64; ++i) {
-      sum += static_cast<std::int32_t>(static_cast<std::int8_t>(a[step * 64 + i])) *
+      sum += static_cast<std::int32_t>(static_cast<std::int8_t>(a[step * kTileBytes + i])) *
              static_cast<std::int32_t>(static_cast<std::int8_t>(b[i / 4 * 64 + i % 4]));
     }
   }
@@ -35,8 +35,8 @@ std::int32_t sum_int8(const std::uint8_t* a, const std::uint8_t* panel, std::int
 
 // As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum onto
 // the total. Source: Intel's instruction reference, TDPBF16PS.
-float sum_bf16(const std::uint16_t* a, const std::uint8_t* panel, std::int64_t column,
-               std::int64_t steps) {
+float sum_bf16(const std::uint16_t* a, std::int64_t step_stride, const std::uint8_t* panel,
+               std::int64_t column, std::int64_t steps) {
   float total = 0;
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::uint8_t* b = column_of(panel + step * kPanelStepBytes, column);
@@ -45,8 +45,8 @@ float sum_bf16(const std::uint16_t* a, const std::uint8_t* panel, std::int64_t c
     for (int word = 0; word < 16; ++word) {
       std::uint16_t pair[2];
       std::memcpy(pair, b + word * 64, sizeof pair);
-      even = __builtin_fmaf(widen(a[step * 32 + word * 2]), widen(pair[0]), even);
-      odd = __builtin_fmaf(widen(a[step * 32 + word * 2 + 1]), widen(pair[1]), odd);
+      even = __builtin_fmaf(widen(a[step * step_stride + word * 2]), widen(pair[0]), even);
+      odd = __builtin_fmaf(widen(a[step * step_stride + word * 2 + 1]), widen(pair[1]), odd);
     }
     total += even + odd;
   }
@@ -60,18 +60,18 @@ void multiply(const LinearTask& t) {
   for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
     const std::uint8_t* b = t.b.panels + panel * t.b.steps * kPanelStepBytes;
     for (std::int64_t row = 0; row < t.rows; ++row) {
-      const std::uint8_t* a = t.a.data + row * kEach * t.b.steps * kStepBytes;
+      const std::uint8_t* a = t.a.data + input_offset(row * kEach, 0, t.b.steps);
       std::int32_t integers[kEach * kPanelColumns];
       float floats[kPanelColumns];
       for (std::int64_t column = 0; column < kPanelColumns; ++column) {
         if constexpr (P == Precision::kInt8) {
           for (std::int64_t each = 0; each < kEach; ++each) {
             integers[each * kPanelColumns + column] =
-                sum_int8(a + each * t.b.steps * kStepBytes, b, column, t.b.steps);
+                sum_int8(a + each * kStepBytes, b, column, t.b.steps);
           }
         } else {
           floats[column] =
-              sum_bf16(reinterpret_cast<const std::uint16_t*>(a), b, column, t.b.steps);
+              sum_bf16(reinterpret_cast<const std::uint16_t*>(a), kTileBytes / 2, b, column, t.b.steps);
         }
       }
       if constexpr (P == Precision::kInt8) {
@@ -99,7 +99,7 @@ void bf16_product(const Bf16Task& t) {
       float sums[kPanelColumns];
       for (std::int64_t column = 0; column < kPanelColumns; ++column) {
         sums[column] =
-            sum_bf16(t.a + row * t.a_stride, t.panels + panel * t.panel_stride, column, t.steps);
+            sum_bf16(t.a + row * t.a_stride, 32, t.panels + panel * t.panel_stride, column, t.steps);
       }
       finish.row(sums, row, panel);
     }

@@ -11,8 +11,10 @@
 // 64 bytes; row r holds bytes [4r, 4r + 4) of the step for each of the 16 columns. One step is 64
 // int8 or 32 bf16 values; inner is padded with zeros to whole steps, columns to whole panels.
 //
-// Rows of `a` are contiguous, padded with zeros to whole steps, and may be *read* (not used) up to the
-// next multiple of kRowBlock. Kernels allocate nothing, throw nothing, run on the calling thread.
+// The inputs of linear layers lie in tiles as well (input_offset), padded with zeros to whole steps, and
+// may be *read* (not used) up to the next multiple of kRowBlock rows. What goes from one kernel to the
+// next, but for the residual stream, is bf16: half the traffic, and its rounding is lost in that of int8.
+// Kernels allocate nothing, throw nothing, run on the calling thread.
 // Threads: tables are constants; kernels may run on any number of threads at once.
 #pragma once
 
@@ -55,11 +57,20 @@ struct TiledMatrix {
 // The input of a linear layer: rows of int8 with a scale each, or of bf16. Fine int8 rows come in pairs,
 // the second what the first one's rounding left, in units of its scale / kFineSteps: 16 bits in all.
 struct TiledRows {
-  std::uint8_t* data = nullptr;  // (rows up to kRowBlock, steps * kStepBytes)
+  std::uint8_t* data = nullptr;  // (rows / 16, steps, 16, kStepBytes), see input_offset
   float* scales = nullptr;       // int8: (rows), one a pair where fine
   bool fine = false;
 };
 inline constexpr float kFineSteps = 254.0F;
+
+inline constexpr std::int64_t kTileRows = 16;
+inline constexpr std::int64_t kTileBytes = kTileRows * kStepBytes;
+
+// Where byte `at` of row `row` of an input of `steps` steps lies.
+constexpr std::int64_t input_offset(std::int64_t row, std::int64_t at, std::int64_t steps) {
+  return (row / kTileRows * steps + at / kStepBytes) * kTileBytes + row % kTileRows * kStepBytes +
+         at % kStepBytes;
+}
 
 // result(rows, 32 * panels) = a * b^T for panels [panel_begin, panel_end), columns counted from 0;
 // with gelu, result(rows, 16 * panels) = gelu_tanh(gate) * up.
@@ -69,8 +80,8 @@ struct LinearTask {
   TiledMatrix b;
   std::int64_t panel_begin = 0;
   std::int64_t panel_end = 0;
-  float* result = nullptr;
-  std::int64_t result_stride = 0;   // floats
+  std::uint16_t* result = nullptr;  // bf16
+  std::int64_t result_stride = 0;   // values
   std::int64_t result_columns = 0;  // that exist; the last panel may be cut
 };
 
@@ -95,24 +106,26 @@ struct NormTask {
   std::int64_t width = 0;
   float epsilon = 0;
   float* stream = nullptr;            // (rows, width)
-  const float* branch = nullptr;      // (rows, width) or null
+  const std::uint16_t* branch = nullptr;  // (rows, width) bf16 or null
   const float* post_scale = nullptr;  // (width)
   const float* pre_scale = nullptr;   // (width) or null
   RotationSteps rotation;             // int8
+  std::int64_t first_row = 0;  // of out
   TiledRows out;
   std::int64_t out_steps = 0;
   float* scratch = nullptr;  // (width)
 };
 
-// Row by row: out = input of a linear layer made of x, rotated in place first.
+// Row by row: out = input of a linear layer made of x, rotated first.
 struct InputTask {
   std::int64_t rows = 0;
   std::int64_t width = 0;
-  float* x = nullptr;  // (rows, x_stride), spoiled
-  std::int64_t x_stride = 0;
-  RotationSteps rotation;      // int8
+  const std::uint16_t* x = nullptr;  // (rows, width) bf16
+  RotationSteps rotation;            // int8
+  std::int64_t first_row = 0;        // of out
   TiledRows out;
   std::int64_t out_steps = 0;
+  float* scratch = nullptr;  // (width)
 };
 
 // Queries, keys and values of up to 32 tokens in a row of one text, one step of its keys, the first at
@@ -125,7 +138,7 @@ struct HeadsTask {
   std::int64_t head_width = 0;
   std::int64_t head_steps = 0;  // of 32 bf16 values
   float epsilon = 0;
-  const float* joint = nullptr;  // (tokens, joint_stride): queries, keys, values
+  const std::uint16_t* joint = nullptr;  // (tokens, joint_stride) bf16: queries, keys, values
   std::int64_t joint_stride = 0;
   const float* query_scale = nullptr;  // (head_width), the score's factor in it
   const float* key_scale = nullptr;    // (head_width)
@@ -163,8 +176,9 @@ struct TiledBackend {
   void (*make_input)(const InputTask&);
   void (*make_heads)(const HeadsTask&);
   void (*softmax)(const SoftmaxTask&);
-  // x(rows, width) *= factors, one a row.
-  void (*scale_rows)(std::int64_t rows, std::int64_t width, float* x, const float* factors);
+  // result(rows, width) = x(rows, width) * factors, one a row, as bf16.
+  void (*scale_rows)(std::int64_t rows, std::int64_t width, const float* x, const float* factors,
+                     std::uint16_t* result);
   // sum(width) += norm(x row) * scale over the rows of x(rows, width), in order.
   void (*norm_sum)(std::int64_t rows, std::int64_t width, const float* x, const float* scale,
                    float epsilon, float* sum);

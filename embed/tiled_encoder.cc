@@ -66,10 +66,8 @@ class TiledEncoder::Member {
   [[nodiscard]] Range part_of(std::int64_t count) const {
     return {count * rank_ / size_, count * (rank_ + 1) / size_};
   }
-  [[nodiscard]] TiledRows inputs_from(std::int64_t row, std::int64_t steps) const {
-    const std::int64_t rows_each = to_.fine ? 2 : 1;
-    return {to_.inputs.data() + row * rows_each * steps * kStepBytes,
-            to_.input_scales.data() + row, to_.fine};
+  [[nodiscard]] TiledRows inputs() const {
+    return {to_.inputs.data(), to_.input_scales.data(), to_.fine};
   }
 
   void run_layer(LayerKind kind, const TiledLayer& layer) {
@@ -107,7 +105,8 @@ class TiledEncoder::Member {
                    .post_scale = post_scale,
                    .pre_scale = pre_scale,
                    .rotation = rotation_steps(hidden()),
-                   .out = inputs_from(rows.begin, layout_.joint.steps),
+                   .first_row = rows.begin,
+                   .out = inputs(),
                    .out_steps = layout_.joint.steps,
                    .scratch = scratch_.row.data()});
   }
@@ -118,14 +117,16 @@ class TiledEncoder::Member {
     backend_.make_input({.rows = rows.end - rows.begin,
                          .width = width,
                          .x = to_.wide.data() + rows.begin * width,
-                         .x_stride = width,
                          .rotation = rotation,
-                         .out = inputs_from(rows.begin, steps),
-                         .out_steps = steps});
+                         .first_row = rows.begin,
+                         .out = inputs(),
+                         .out_steps = steps,
+                         .scratch = scratch_.row.data()});
   }
 
   // result(tokens, columns) = inputs * matrix^T.
-  void linear(LinearLayer which, const TiledMatrix& matrix, std::int64_t columns, float* result) {
+  void linear(LinearLayer which, const TiledMatrix& matrix, std::int64_t columns,
+              std::uint16_t* result) {
     if (to_.observer && size_ == 1) {
       to_.observer({.layer = layer_,
                     .which = which,
@@ -138,7 +139,7 @@ class TiledEncoder::Member {
     const Range panels = part_of(matrix.panel_count);
     const auto product = which == LinearLayer::kGateUp ? backend_.linear_gelu : backend_.linear;
     product({.rows = tokens_,
-             .a = inputs_from(0, matrix.steps),
+             .a = inputs(),
              .b = matrix,
              .panel_begin = panels.begin,
              .panel_end = panels.end,
@@ -227,7 +228,6 @@ class TiledEncoder::Member {
                       .begins = scratch_.begins.data(),
                       .ends = scratch_.ends.data(),
                       .inverse_sums = scratch_.inverse_sums.data()});
-    float* attended = to_.wide.data() + block.begin * query_width();
     backend_.bf16_product(
         {.rows = rows,
          .a = reinterpret_cast<const std::uint16_t*>(scores),
@@ -236,10 +236,12 @@ class TiledEncoder::Member {
          .panel_stride = text.key_steps * kPanelStepBytes,
          .panel_count = (config_.head_width + kPanelColumns - 1) / kPanelColumns,
          .steps = steps,
-         .result = attended,
+         .result = scratch_.attended.data(),
          .result_stride = config_.head_width,
          .result_columns = config_.head_width});
-    backend_.scale_rows(rows, config_.head_width, attended, scratch_.inverse_sums.data());
+    backend_.scale_rows(rows, config_.head_width, scratch_.attended.data(),
+                        scratch_.inverse_sums.data(),
+                        to_.wide.data() + block.begin * query_width());
   }
 
   // Mean over the tokens of the final norm, then the Dense layers.

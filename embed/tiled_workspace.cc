@@ -81,7 +81,9 @@ void TiledWorkspace::plan(const ModelConfig& config, const TiledLayout& layout,
   members.resize(std::max(members.size(), static_cast<std::size_t>(team_size)));
   for (MemberScratch& member : members) {
     member.scores.reserve(score_rows * most_steps * kPanelColumns);
-    member.row.reserve(std::max(config.hidden_size, head_steps * 32));
+    member.attended.reserve(score_rows * config.head_width);
+    member.row.reserve(std::max({config.hidden_size, config.feed_forward_size, head_steps * 32,
+                                 config.head_count * config.head_width}));
     member.begins.resize(static_cast<std::size_t>(score_rows));
     member.ends.resize(static_cast<std::size_t>(score_rows));
     member.inverse_sums.resize(static_cast<std::size_t>(score_rows));

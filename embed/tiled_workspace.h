@@ -50,7 +50,8 @@ struct TextPlace {
 // What one member of the team needs for itself.
 struct MemberScratch {
   AlignedBuffer<float> scores;  // (32 * heads up to kRowBlock, keys of the longest text)
-  AlignedBuffer<float> row;     // (widest vector)
+  AlignedBuffer<float> attended;  // (32 * heads, head_width)
+  AlignedBuffer<float> row;       // (widest vector)
   std::vector<std::int32_t> begins;
   std::vector<std::int32_t> ends;
   std::vector<float> inverse_sums;
@@ -76,8 +77,8 @@ struct TiledWorkspace : Workspace {
   std::function<void(const LinearInput&)> observer;
   bool fine = false;                     // the texts are short, see Encoder::short_text_tokens
   AlignedBuffer<float> stream;           // (tokens, hidden)
-  AlignedBuffer<float> branch;           // (tokens, hidden)
-  AlignedBuffer<float> wide;             // (tokens, widest of joint, query and feed_forward width)
+  AlignedBuffer<std::uint16_t> branch;   // (tokens, hidden) bf16
+  AlignedBuffer<std::uint16_t> wide;     // (tokens, widest of joint, query and feed_forward width)
   AlignedBuffer<std::uint8_t> inputs;    // (tokens, widest input) of the linear layers
   AlignedBuffer<float> input_scales;     // (tokens)
   AlignedBuffer<std::uint16_t> queries;  // (tokens, heads, head_steps * 32)

@@ -40,6 +40,24 @@ struct TilesInUse {
   TilesInUse& operator=(const TilesInUse&) = delete;
 };
 
+// The next panel on its way to the first-level cache while this one is worked on.
+class PanelPrefetch {
+ public:
+  PanelPrefetch(const std::uint8_t* panel, std::int64_t bytes, std::int64_t steps)
+      : next_(panel), end_(panel + bytes), lines_a_step_((bytes / 64 + steps - 1) / steps) {}
+
+  void step() {
+    for (std::int64_t line = 0; line < lines_a_step_ && next_ < end_; ++line, next_ += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T0);
+    }
+  }
+
+ private:
+  const std::uint8_t* next_;
+  const std::uint8_t* end_;
+  std::int64_t lines_a_step_;
+};
+
 // Sums of one block, 32 rows of 32, on their way from the tiles to the vector units.
 struct alignas(64) BlockSums {
   std::int32_t values[kRowBlock * kPanelColumns];
@@ -95,6 +113,10 @@ inline void multiply(const BlockProduct& t, const Finish& finish) {
   const std::int64_t rows_a_step = (kRowBlock / kEach + t.steps - 1) / t.steps * kEach;
   for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
     const std::uint8_t* b = t.panels + panel * t.panel_stride;
+    const std::int64_t blocks = (t.rows + kRowBlock - 1) / kRowBlock;
+    PanelPrefetch prefetch(b + t.panel_stride,
+                           panel + 1 < t.panel_end ? t.steps * kPanelStepBytes : 0,
+                           blocks * t.steps);
     for (std::int64_t row = 0; row < t.rows; row += kRowBlock) {
       _tile_zero(0);
       _tile_zero(1);
@@ -104,6 +126,7 @@ inline void multiply(const BlockProduct& t, const Finish& finish) {
       const std::uint8_t* lower = upper + t.tile_stride;
       std::int64_t finished = 0;
       for (std::int64_t step = 0; step < t.steps; ++step) {
+        prefetch.step();
         multiply_step<K>(upper + step * t.step_stride, lower + step * t.step_stride, t.row_stride,
                          b + step * kPanelStepBytes);
         const std::int64_t until =

@@ -28,6 +28,9 @@ struct Avx2Lanes {
   static F fma(F a, F b, F c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
+  static F negative_fma(F a, F b, F c) {
+    return {_mm256_fnmadd_ps(a.low, b.low, c.low), _mm256_fnmadd_ps(a.high, b.high, c.high)};
+  }
   static F max(F a, F b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
   static F min(F a, F b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
   static F abs(F a) {
@@ -100,6 +103,13 @@ struct Avx2Lanes {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   }
 
+  static void to_int8_step(std::uint8_t* p, F a, F b, F c, F d) {
+    to_int8(p, a);
+    to_int8(p + 16, b);
+    to_int8(p + 32, c);
+    to_int8(p + 48, d);
+  }
+
   static void to_bf16(std::uint16_t* p, F v) {
     const __m256i words = _mm256_packus_epi32(bf16_bits(v.low), bf16_bits(v.high));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
@@ -127,7 +137,7 @@ struct Avx2Lanes {
     }
   }
   static F reciprocal_guess(F x) {
-    const __m256i magic = _mm256_set1_epi32(0x7EF311C7);
+    const __m256i magic = _mm256_set1_epi32(0x7EF00000);
     return {_mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(x.low))),
             _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(x.high)))};
   }

@@ -21,6 +21,7 @@ struct Avx512Lanes {
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F negative_fma(F a, F b, F c) { return _mm512_fnmadd_ps(a, b, c); }
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F min(F a, F b) { return _mm512_min_ps(a, b); }
   static F abs(F a) { return _mm512_abs_ps(a); }
@@ -75,6 +76,20 @@ struct Avx512Lanes {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
   }
 
+  // Four vectors, 64 bytes.
+  static void to_int8_step(std::uint8_t* p, F a, F b, F c, F d) {
+    const __m512i ab = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+    const __m512i cd = _mm512_packs_epi32(_mm512_cvtps_epi32(c), _mm512_cvtps_epi32(d));
+    // Packing works inside 128-bit lanes: word i of vector j now stands at 4 i + j.
+    const __m512i order =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
+    if constexpr (Bias != 0) {
+      bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(Bias)));
+    }
+    _mm512_storeu_si512(p, bytes);
+  }
+
   static __m512i bf16_bits(F v) {  // in the low halves
     const __m512i bits = _mm512_castps_si512(v);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -117,7 +132,7 @@ struct Avx512Lanes {
   }
   static F reciprocal_guess(F x) {
     return _mm512_castsi512_ps(
-        _mm512_sub_epi32(_mm512_set1_epi32(0x7EF311C7), _mm512_castps_si512(x)));
+        _mm512_sub_epi32(_mm512_set1_epi32(0x7EF00000), _mm512_castps_si512(x)));
   }
   static void zero_bf16(std::uint16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());

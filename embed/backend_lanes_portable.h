@@ -41,6 +41,10 @@ struct PortableLanes {
   static F fma(const F& a, const F& b, const F& c) {
     return each([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
   }
+  // c - a * b, rounded once.
+  static F negative_fma(const F& a, const F& b, const F& c) {
+    return each([&](int i) { return __builtin_fmaf(-a.lane[i], b.lane[i], c.lane[i]); });
+  }
   static F max(const F& a, const F& b) {
     return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
@@ -98,6 +102,13 @@ struct PortableLanes {
       p[i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(held));
     }
   }
+  // Four vectors in a row.
+  static void to_int8_step(std::uint8_t* p, const F& a, const F& b, const F& c, const F& d) {
+    to_int8(p, a);
+    to_int8(p + 16, b);
+    to_int8(p + 32, c);
+    to_int8(p + 48, d);
+  }
   // To the nearest, halves to the even one. REQUIRES: finite.
   static std::uint16_t bf16_of(float v) {
     std::uint32_t bits = 0;
@@ -131,7 +142,7 @@ struct PortableLanes {
     for (int i = 0; i < 16; ++i) {
       std::uint32_t bits = 0;
       std::memcpy(&bits, &x.lane[i], sizeof bits);
-      bits = 0x7EF311C7U - bits;
+      bits = 0x7EF00000U - bits;
       std::memcpy(&result.lane[i], &bits, sizeof bits);
     }
     return result;

@@ -14,7 +14,7 @@ namespace {
 // Tokens of a group. Fewer: the products repack the weights too often; more: activations leave the
 // second-level cache. Tokens a processor second at 256 / 512 / 1024: 477 / 515 / 504 (medquad, 40
 // passages, medians of 2 to 3 runs on a busy machine, 2026-11-22).
-constexpr std::int64_t kGroupTokens = 512;
+constexpr std::int64_t kGroupTokens = 384;
 // Groups a thread takes before the turn passes on: how long others wait, and how often progress
 // comes.
 constexpr std::size_t kGroupsOfATurn = 2;

@@ -1,7 +1,7 @@
 // How near do the linear layers come to the processor's ceiling? The four products of a layer of
-// EmbeddingGemma, 24 layers of weights in turns so that they are streamed, for every backend of int8 and
-// bf16 and several row counts, on one thread and on all. Prints ms a pass and TOPS (2 operations a
-// multiply-add); README.md and DECISIONS.md say what the ceiling is.
+// EmbeddingGemma, 24 layers of weights in turns so that they are streamed, for every backend of
+// int8 and bf16 and several row counts, on one thread and on all. Prints ms a pass and TOPS (2
+// operations a multiply-add); README.md and DECISIONS.md say what the ceiling is.
 #include <thread>
 
 #include "benchmarks/benchmark_support.h"
@@ -46,7 +46,8 @@ class Layers {
       panels_.emplace_back().reserve(bytes * kLayers);
       fill(panels_.back(), bytes * kLayers, random);
     }
-    const std::int64_t input_bytes = (rows + kRowBlock) * steps_of(kShapes[3], precision) * kStepBytes;
+    const std::int64_t input_bytes =
+        (rows + kRowBlock) * steps_of(kShapes[3], precision) * kStepBytes;
     inputs_.reserve(input_bytes);
     fill(inputs_, input_bytes, random);
     result_.reserve(rows * kMostColumns);

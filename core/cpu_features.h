@@ -12,8 +12,8 @@ namespace nestor {
 std::vector<std::string> cpu_features();
 // "x86-64", "arm64" or "other".
 const char* cpu_architecture();
-// The vector units that kernels are chosen by. Each holds only where processor, kernel and, for AMX, a
-// permission asked for once allow it.
+// The vector units that kernels are chosen by. Each holds only where processor, kernel and, for
+// AMX, a permission asked for once allow it.
 struct VectorUnits {
   bool avx2 = false;  // and FMA, F16C
   bool avx_vnni = false;

@@ -41,9 +41,9 @@ class RandomAccessFile {
   std::string path_;
 };
 
-// A read-only mapping of a whole regular file, shared with every process that maps it. Touching a page
-// of a file that was cut meanwhile is a signal (SIGBUS), so map only files that are replaced and never
-// rewritten in place, and ask unchanged() before each use.
+// A read-only mapping of a whole regular file, shared with every process that maps it. Touching a
+// page of a file that was cut meanwhile is a signal (SIGBUS), so map only files that are replaced
+// and never rewritten in place, and ask unchanged() before each use.
 class MappedFile {
  public:
   // Errors: those of RandomAccessFile::open; kDataLoss (empty); kIoError, kOutOfMemory.
@@ -69,8 +69,8 @@ class MappedFile {
 };
 
 // A file that is written in pieces and takes the place of `path` as a whole when it is committed;
-// before that, or after a crash, the old one is there and the temporary one is removed (after a crash:
-// left behind as *.tmp).
+// before that, or after a crash, the old one is there and the temporary one is removed (after a
+// crash: left behind as *.tmp).
 class FileReplacement {
  public:
   // Errors: kIoError, kNoSpace.

@@ -13,10 +13,10 @@ Status not_here(Precision precision, const std::string& forced) {
   for (const std::string& name : backend_names(precision)) {
     names += (names.empty() ? "" : ", ") + name;
   }
-  return {StatusCode::kUnsupported,
-          "NESTOR_FORCE_BACKEND is " + quote_for_message(forced) + ", which cannot be had here for " +
-              precision_name(precision) + "; there is: " + names +
-              ". Unset it to have one chosen."};
+  return {StatusCode::kUnsupported, "NESTOR_FORCE_BACKEND is " + quote_for_message(forced) +
+                                        ", which cannot be had here for " +
+                                        precision_name(precision) + "; there is: " + names +
+                                        ". Unset it to have one chosen."};
 }
 
 }  // namespace
@@ -54,8 +54,8 @@ std::vector<std::string> backend_names(Precision precision) {
 }
 
 Precision default_precision() {
-  const bool vectors = available_tiled_backends(Precision::kInt8).front() !=
-                       scalar_tables(Precision::kInt8);
+  const bool vectors =
+      available_tiled_backends(Precision::kInt8).front() != scalar_tables(Precision::kInt8);
   return vectors ? Precision::kInt8 : Precision::kF32;
 }
 

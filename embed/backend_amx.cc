@@ -1,8 +1,9 @@
-// Tables for processors with AMX (Sapphire Rapids and later): products in tiles, the rest in AVX-512.
+// Tables for processors with AMX (Sapphire Rapids and later): products in tiles, the rest in
+// AVX-512.
 //
-// A block of 32 rows x 32 columns is four tiles of sums. While the tile unit works on one block, the
-// vector units finish the block before it: its sums wait in one of two buffers, and each step of the
-// inner loop takes some of its rows.
+// A block of 32 rows x 32 columns is four tiles of sums. While the tile unit works on one block,
+// the vector units finish the block before it: its sums wait in one of two buffers, and each step
+// of the inner loop takes some of its rows.
 #include "embed/tiled_backend.h"
 
 #if defined(__x86_64__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)

@@ -1,5 +1,5 @@
-// Tables for AVX2 and FMA alone (Haswell and later, all Zens): int8 by multiply-add of bytes, bf16 by
-// widening.
+// Tables for AVX2 and FMA alone (Haswell and later, all Zens): int8 by multiply-add of bytes, bf16
+// by widening.
 #include "embed/tiled_backend.h"
 
 #if defined(__x86_64__) && defined(__AVX2__)

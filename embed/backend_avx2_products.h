@@ -1,6 +1,6 @@
 // The products of the AVX2 tables. Int8 with AVX-VNNI (Alder Lake and later, Zen 5) or without; bf16
-// by widening to f32, which is also attention for both precisions. Only for files compiled with -mavx2
-// -mfma, and -mavxvnni where Vnni is true.
+// by widening to f32, which is also attention for both precisions. Only for files compiled for AVX2
+// and FMA, and for AVX-VNNI where Vnni is true.
 #pragma once
 
 #include <immintrin.h>
@@ -98,8 +98,8 @@ void linear_int8(const LinearTask& t) {
   t.a.fine ? multiply_all_int8<Vnni, Gelu, true>(t) : multiply_all_int8<Vnni, Gelu, false>(t);
 }
 
-// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum onto
-// the total. Source: Intel's instruction reference, TDPBF16PS. Rows x 8 columns.
+// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum
+// onto the total. Source: Intel's instruction reference, TDPBF16PS. Rows x 8 columns.
 template <int Rows>
 inline void sum_bf16(const std::uint8_t* a, std::int64_t stride, std::int64_t step_stride,
                      const std::uint8_t* b, std::int64_t steps, float* result,
@@ -118,8 +118,8 @@ inline void sum_bf16(const std::uint8_t* a, std::int64_t stride, std::int64_t st
       for (int r = 0; r < Rows; ++r) {
         const __m256i input = _mm256_set1_epi32(word_of(a + r * stride + word * 4));
         even[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(input, 16)), low, even[r]);
-        odd[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(input, high_mask)), high,
-                                 odd[r]);
+        odd[r] =
+            _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(input, high_mask)), high, odd[r]);
       }
     }
     for (int r = 0; r < Rows; ++r) {
@@ -142,12 +142,12 @@ void bf16_product(const Bf16Task& t) {
       float* result = t.result + column;
       std::int64_t row = 0;
       for (; row + kBf16Rows <= t.rows; row += kBf16Rows) {
-        sum_bf16<kBf16Rows>(a + row * stride, stride, kStepBytes, b, t.steps, result + row * t.result_stride,
-                            t.result_stride);
+        sum_bf16<kBf16Rows>(a + row * stride, stride, kStepBytes, b, t.steps,
+                            result + row * t.result_stride, t.result_stride);
       }
       for (; row < t.rows; ++row) {
-        sum_bf16<1>(a + row * stride, stride, kStepBytes, b, t.steps, result + row * t.result_stride,
-                    t.result_stride);
+        sum_bf16<1>(a + row * stride, stride, kStepBytes, b, t.steps,
+                    result + row * t.result_stride, t.result_stride);
       }
     }
   }
@@ -158,8 +158,9 @@ inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t pa
   const std::uint8_t* panels = t.b.panels + panel * t.b.steps * kPanelStepBytes;
   alignas(32) float sums[Rows][kPanelColumns];
   for (int part = 0; part < 4; ++part) {
-    sum_bf16<Rows>(t.a.data + input_offset(row, 0, t.b.steps), kStepBytes, kTileBytes, panels + part / 2 * 1024 + part % 2 * 32,
-                   t.b.steps, &sums[0][part * 8], kPanelColumns);
+    sum_bf16<Rows>(t.a.data + input_offset(row, 0, t.b.steps), kStepBytes, kTileBytes,
+                   panels + part / 2 * 1024 + part % 2 * 32, t.b.steps, &sums[0][part * 8],
+                   kPanelColumns);
   }
   const lanes::Finish<Avx2Lanes<0>, Precision::kBf16, Gelu, false> finish{t};
   for (int r = 0; r < Rows; ++r) finish.row(sums[r], row + r, panel);

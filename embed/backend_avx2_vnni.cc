@@ -8,8 +8,7 @@
 namespace nestor::embed {
 
 const TiledBackend* avx2_vnni_tables(Precision precision) {
-  return precision == Precision::kInt8 ? &kTable<Precision::kInt8, true, Int8Lanes<true>>
-                                       : nullptr;
+  return precision == Precision::kInt8 ? &kTable<Precision::kInt8, true, Int8Lanes<true>> : nullptr;
 }
 
 }  // namespace nestor::embed

@@ -116,8 +116,8 @@ void linear_bf16(const LinearTask& t) {
   }
 }
 
-// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum onto
-// the total. Source: Intel's instruction reference, TDPBF16PS.
+// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum
+// onto the total. Source: Intel's instruction reference, TDPBF16PS.
 template <int Rows>
 inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t panel, int half) {
   const std::uint8_t* b = t.panels + panel * t.panel_stride + half * 1024;
@@ -136,10 +136,9 @@ inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t
       const __m512 high = _mm512_castsi512_ps(_mm512_and_si512(pairs, high_mask));
       for (int r = 0; r < Rows; ++r) {
         const __m512i input = _mm512_set1_epi32(word_of(a + r * stride + word * 4));
-        even[r] =
-            _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(input, 16)), low, even[r]);
-        odd[r] = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(input, high_mask)), high,
-                                 odd[r]);
+        even[r] = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(input, 16)), low, even[r]);
+        odd[r] =
+            _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(input, high_mask)), high, odd[r]);
       }
     }
     for (int r = 0; r < Rows; ++r) {

@@ -94,8 +94,7 @@ struct Avx2Lanes {
   }
 
   static void to_int8(std::uint8_t* p, F v) {
-    const __m256i words =
-        _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
+    const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0b11011000);
     __m128i bytes =
         _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
@@ -112,8 +111,7 @@ struct Avx2Lanes {
 
   static void to_bf16(std::uint16_t* p, F v) {
     const __m256i words = _mm256_packus_epi32(bf16_bits(v.low), bf16_bits(v.high));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                        _mm256_permute4x64_epi64(words, 0b11011000));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0b11011000));
   }
   static std::uint16_t bf16_of(float v) {
     return static_cast<std::uint16_t>(

@@ -1,4 +1,5 @@
-// Sixteen floats in one register of AVX-512 (F, BW, DQ, VL). Only for files compiled with these flags.
+// Sixteen floats in one register of AVX-512 (F, BW, DQ, VL). Only for files compiled with these
+// flags.
 #pragma once
 
 #include <immintrin.h>
@@ -29,9 +30,7 @@ struct Avx512Lanes {
   static F round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
   static F times_power_of_two(F a, F n) { return _mm512_scalef_ps(a, n); }
   static float square_root(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
-  static F from_int32(const std::int32_t* p) {
-    return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
-  }
+  static F from_int32(const std::int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 
   // Lanes [begin, end) of v, `other` elsewhere.
   static F keep(F v, std::int64_t begin, std::int64_t end, float other) {
@@ -81,8 +80,7 @@ struct Avx512Lanes {
     const __m512i ab = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
     const __m512i cd = _mm512_packs_epi32(_mm512_cvtps_epi32(c), _mm512_cvtps_epi32(d));
     // Packing works inside 128-bit lanes: word i of vector j now stands at 4 i + j.
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(ab, cd));
     if constexpr (Bias != 0) {
       bytes = _mm512_xor_si512(bytes, _mm512_set1_epi8(static_cast<char>(Bias)));

@@ -1,7 +1,8 @@
 // The element-wise kernels of the tiled backends, written once over `L`, sixteen floats at a time.
 // Every instruction set brings its own L (backend_lanes_*.h) with the same sixteen-lane meaning, so
-// that the same text gives the same bits on all of them: no operation here may be reordered, fused or
-// approximated by one of them alone. Files that include this are compiled with -ffp-contract=off.
+// that the same text gives the same bits on all of them: no operation here may be reordered, fused
+// or approximated by one of them alone. Files that include this are compiled with
+// -ffp-contract=off.
 //
 // L is a type of an unnamed namespace: every instance has internal linkage, and code made for one
 // instruction set never reaches a program's common functions.
@@ -18,7 +19,8 @@ namespace nestor::embed::lanes {
 constexpr int kMostBlockVectors = 16;  // of a rotation: 256 floats
 
 // 2^x for x up to 80; at or under -126: 2^-126. Relative error 3e-6, a five-hundredth of what bf16
-// rounds: the polynomial of degree 4 with the least relative error on [-.5, .5] (Lawson's iteration).
+// rounds: the polynomial of degree 4 with the least relative error on [-.5, .5] (Lawson's
+// iteration).
 template <typename L>
 inline typename L::F exp2_of(typename L::F x) {
   const auto clamped = L::max(x, L::splat(-126.0F));
@@ -32,9 +34,9 @@ inline typename L::F exp2_of(typename L::F x) {
   return L::times_power_of_two(p, whole);
 }
 
-// 1 / x for 1 <= x < 2^100; relative error 2e-6. From a guess in integers, y (a - b x y) with the a and b
-// that leave the least error (1.2e-3), then one of Newton's steps. Division units are slow, and the
-// approximate reciprocals of instruction sets differ.
+// 1 / x for 1 <= x < 2^100; relative error 2e-6. From a guess in integers, y (a - b x y) with the a
+// and b that leave the least error (1.2e-3), then one of Newton's steps. Division units are slow,
+// and the approximate reciprocals of instruction sets differ.
 template <typename L>
 inline typename L::F reciprocal(typename L::F x) {
   auto y = L::reciprocal_guess(x);
@@ -43,8 +45,8 @@ inline typename L::F reciprocal(typename L::F x) {
 }
 
 // gelu_tanh(x) = x * sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form of
-// Hendrycks and Gimpel, with 1 + tanh(u) = 2 sigmoid(2 u). The exponent -2 u log2(e) is held under 80
-// so that the power stays finite.
+// Hendrycks and Gimpel, with 1 + tanh(u) = 2 sigmoid(2 u). The exponent -2 u log2(e) is held under
+// 80 so that the power stays finite.
 template <typename L>
 inline typename L::F gelu_tanh(typename L::F x) {
   const auto square = L::mul(x, x);
@@ -101,8 +103,8 @@ inline void hadamard(float* x) {
   }
 }
 
-// The reflection I - 2/3 J of three units: orthogonal, its own inverse, and no channel keeps more than
-// 4/9 of its energy in one place.
+// The reflection I - 2/3 J of three units: orthogonal, its own inverse, and no channel keeps more
+// than 4/9 of its energy in one place.
 template <typename L>
 inline void mix_thirds(float* x, std::int64_t unit) {
   for (std::int64_t i = 0; i < unit; i += kLanes) {
@@ -291,11 +293,11 @@ inline void norm_rotate_head(const HeadsTask& t, const std::uint16_t* x, const f
 }
 
 // One key, bf16, into its column of the panels: 32-bit words of two dimensions.
-[[maybe_unused]] static inline void scatter_key(const std::uint16_t* key, std::int64_t index, std::int64_t head_steps,
-                        std::uint8_t* panels) {
+[[maybe_unused]] static inline void scatter_key(const std::uint16_t* key, std::int64_t index,
+                                                std::int64_t head_steps, std::uint8_t* panels) {
   std::uint8_t* panel = panels + index / kPanelColumns * head_steps * kPanelStepBytes;
-  auto* column = reinterpret_cast<std::uint32_t*>(panel + index % kPanelColumns / 16 * 1024) +
-                 index % 16;
+  auto* column =
+      reinterpret_cast<std::uint32_t*>(panel + index % kPanelColumns / 16 * 1024) + index % 16;
   const auto* words = reinterpret_cast<const std::uint32_t*>(key);
   for (std::int64_t step = 0; step < head_steps; ++step) {
     for (int row = 0; row < 16; ++row) column[row * 16] = words[row];

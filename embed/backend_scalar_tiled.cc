@@ -33,8 +33,8 @@ std::int32_t sum_int8(const std::uint8_t* a, const std::uint8_t* panel, std::int
   return sum;
 }
 
-// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum onto
-// the total. Source: Intel's instruction reference, TDPBF16PS.
+// As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum
+// onto the total. Source: Intel's instruction reference, TDPBF16PS.
 float sum_bf16(const std::uint16_t* a, std::int64_t step_stride, const std::uint8_t* panel,
                std::int64_t column, std::int64_t steps) {
   float total = 0;
@@ -70,8 +70,8 @@ void multiply(const LinearTask& t) {
                 sum_int8(a + each * kStepBytes, b, column, t.b.steps);
           }
         } else {
-          floats[column] =
-              sum_bf16(reinterpret_cast<const std::uint16_t*>(a), kTileBytes / 2, b, column, t.b.steps);
+          floats[column] = sum_bf16(reinterpret_cast<const std::uint16_t*>(a), kTileBytes / 2, b,
+                                    column, t.b.steps);
         }
       }
       if constexpr (P == Precision::kInt8) {
@@ -98,8 +98,8 @@ void bf16_product(const Bf16Task& t) {
     for (std::int64_t row = 0; row < t.rows; ++row) {
       float sums[kPanelColumns];
       for (std::int64_t column = 0; column < kPanelColumns; ++column) {
-        sums[column] =
-            sum_bf16(t.a + row * t.a_stride, 32, t.panels + panel * t.panel_stride, column, t.steps);
+        sums[column] = sum_bf16(t.a + row * t.a_stride, 32, t.panels + panel * t.panel_stride,
+                                column, t.steps);
       }
       finish.row(sums, row, panel);
     }

@@ -49,8 +49,8 @@ std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::i
   std::vector<TextGroup> groups;
   for (const std::size_t text : order) {
     const bool full = groups.empty() || groups.back().tokens + lengths[text] > budget;
-    const bool turns_short = !full && lengths[text] <= short_text &&
-                             lengths[groups.back().texts.front()] > short_text;
+    const bool turns_short =
+        !full && lengths[text] <= short_text && lengths[groups.back().texts.front()] > short_text;
     if (full || turns_short) groups.emplace_back();
     groups.back().texts.push_back(text);
     groups.back().tokens += lengths[text];
@@ -106,7 +106,7 @@ Status Batcher::run(Texts texts, std::span<float* const> rows, const std::stop_t
 
   const std::int64_t threads = pool_.thread_count();
   const std::int64_t fair_share = (report.tokens_total + threads - 1) / threads;
-  const std::vector<TextGroup> groups = 
+  const std::vector<TextGroup> groups =
       plan_groups(lengths, std::min(kGroupTokens, fair_share), encoder_.short_text_tokens());
   std::span<const TextGroup> left(groups);
   while (!left.empty()) {

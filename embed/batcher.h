@@ -61,8 +61,7 @@ class Batcher {
  private:
   using Texts = std::span<const std::span<const std::int32_t>>;
   Status encode_group(const TextGroup& group, Texts texts, std::span<float* const> rows,
-                      const Team& team, const std::stop_token& stop,
-                      Workspace& workspace) const;
+                      const Team& team, const std::stop_token& stop, Workspace& workspace) const;
   Status run_side_by_side(std::span<const TextGroup> groups, Texts texts,
                           std::span<float* const> rows, const std::stop_token& stop);
 

@@ -16,11 +16,13 @@ struct InputSum {
   void add(const LinearInput& input, std::size_t width, std::uint8_t input_bias) {
     values.resize(width, 0.0);
     for (std::int64_t row = 0; row < input.rows; ++row) {
-      const std::uint8_t* bytes = input.data + input_offset(input.fine ? 2 * row : row, 0, input.steps);
+      const std::uint8_t* bytes =
+          input.data + input_offset(input.fine ? 2 * row : row, 0, input.steps);
       const auto scale = static_cast<double>(input.scales[row]);
       for (std::size_t i = 0; i < width; ++i) {
-        values[i] += scale * static_cast<std::int8_t>(
-                                 bytes[input_offset(0, static_cast<std::int64_t>(i), 0)] ^ input_bias);
+        values[i] +=
+            scale * static_cast<std::int8_t>(
+                        bytes[input_offset(0, static_cast<std::int64_t>(i), 0)] ^ input_bias);
       }
     }
     rows += input.rows;

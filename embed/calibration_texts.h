@@ -1,7 +1,6 @@
-// The texts an int8 model is calibrated on when it is packed: prompted, in many languages and kinds, so
-// that the mean inputs they give are those of ordinary use. They are part of what a packed file is made
-// of: changing them changes its bytes.
-// Threads: free function, safe anywhere.
+// The texts an int8 model is calibrated on when it is packed: prompted, in many languages and
+// kinds, so that the mean inputs they give are those of ordinary use. They are part of what a
+// packed file is made of: changing them changes its bytes. Threads: free function, safe anywhere.
 #pragma once
 
 #include <span>

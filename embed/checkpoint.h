@@ -29,8 +29,8 @@ struct CheckpointIdentity {
 };
 
 struct CheckpointOptions {
-  // A folder of the sentence-transformers layout, or a .gguf file (an Ollama blob has no suffix: the
-  // magic decides).
+  // A folder of the sentence-transformers layout, or a .gguf file (an Ollama blob has no suffix:
+  // the magic decides).
   std::string path;
   // For a GGUF: a folder that supplies what it lacks (tokenizer.model, prompts, Dense modules). May
   // be empty.
@@ -46,20 +46,20 @@ class Checkpoint {
   [[nodiscard]] virtual const CheckpointIdentity& identity() const = 0;
   [[nodiscard]] virtual const Vocabulary& vocabulary() const = 0;
 
-  // Rows [first_row, first_row + out.size() / columns) of a tensor as f32, row-major. Names are those
-  // of transformers ("embed_tokens.weight", "layers.0.self_attn.q_proj.weight", "norm.weight") and
-  // "dense.0.weight", "dense.1.weight", … for the Dense modules in order; a vector is one row. Norm
-  // scales are given as 1 + weight, as the norm uses them.
-  // Errors: kDataLoss (cut, NaN or infinity), kIoError. REQUIRES: a tensor of the configuration, in
-  // its range.
+  // Rows [first_row, first_row + out.size() / columns) of a tensor as f32, row-major. Names are
+  // those of transformers ("embed_tokens.weight", "layers.0.self_attn.q_proj.weight",
+  // "norm.weight") and "dense.0.weight", "dense.1.weight", … for the Dense modules in order; a
+  // vector is one row. Norm scales are given as 1 + weight, as the norm uses them. Errors:
+  // kDataLoss (cut, NaN or infinity), kIoError. REQUIRES: a tensor of the configuration, in its
+  // range.
   virtual Status read(std::string_view tensor, std::int64_t first_row,
                       std::span<float> out) const = 0;
 };
 
-// Opens either format; shapes of all tensors are checked against the configuration. Errors: kNotFound,
-// kDataLoss, kUnsupported (what this encoder does not do, a GGUF without Dense layers, an unknown
-// tokenizer without `allow_unverified`: each names what is missing and what to type), kIoError.
-// Cost: reads headers, vocabulary and, the first time, all bytes for their SHA-256.
+// Opens either format; shapes of all tensors are checked against the configuration. Errors:
+// kNotFound, kDataLoss, kUnsupported (what this encoder does not do, a GGUF without Dense layers,
+// an unknown tokenizer without `allow_unverified`: each names what is missing and what to type),
+// kIoError. Cost: reads headers, vocabulary and, the first time, all bytes for their SHA-256.
 Result<std::unique_ptr<Checkpoint>> open_checkpoint(const CheckpointOptions& options);
 
 }  // namespace nestor::embed

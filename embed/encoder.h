@@ -1,5 +1,5 @@
-// Encoder: token ids to unit vectors, whatever the precision. FloatEncoder is the model in fp32 in the
-// model's own words, TiledEncoder the fast one in bf16 and int8.
+// Encoder: token ids to unit vectors, whatever the precision. FloatEncoder is the model in fp32 in
+// the model's own words, TiledEncoder the fast one in bf16 and int8.
 //
 // Threads: constant after construction; any number of passes may run at once, each with its own
 // Workspace.
@@ -35,12 +35,13 @@ class Encoder {
   [[nodiscard]] virtual std::unique_ptr<Workspace> make_workspace() const = 0;
 
   // Encodes the texts, each a sequence of ids of this vocabulary, at most context_tokens long and
-  // at least one, all short or none. A text's row depends on its ids alone. The rows, (texts, output_width) of unit
-  // length, lie in `workspace` (one of make_workspace) until its next use. Errors: kDataLoss, kIoError
-  // (reading the embedding table), kCancelled, kInternal (a row without a finite length).
-  virtual Result<std::span<const float>> encode(std::span<const std::span<const std::int32_t>> texts,
-                                                const Team& team, const std::stop_token& stop,
-                                                Workspace& workspace) const = 0;
+  // at least one, all short or none. A text's row depends on its ids alone. The rows, (texts,
+  // output_width) of unit length, lie in `workspace` (one of make_workspace) until its next use.
+  // Errors: kDataLoss, kIoError (reading the embedding table), kCancelled, kInternal (a row without
+  // a finite length).
+  virtual Result<std::span<const float>> encode(
+      std::span<const std::span<const std::int32_t>> texts, const Team& team,
+      const std::stop_token& stop, Workspace& workspace) const = 0;
 };
 
 }  // namespace nestor::embed

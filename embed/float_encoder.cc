@@ -83,7 +83,8 @@ Status FloatEncoder::Pass::embed(std::span<const std::span<const std::int32_t>> 
   return {};
 }
 
-void FloatEncoder::Pass::plan_attention(std::span<const std::span<const std::int32_t>> texts) const {
+void FloatEncoder::Pass::plan_attention(
+    std::span<const std::span<const std::int32_t>> texts) const {
   to.blocks.clear();
   std::int64_t text_begin = 0;
   for (const std::span<const std::int32_t> ids : texts) {
@@ -97,7 +98,7 @@ void FloatEncoder::Pass::plan_attention(std::span<const std::span<const std::int
 
 // One head of one block of queries: scores, softmax, weighted values.
 void FloatEncoder::Pass::attend_block(const QueryBlock& block, std::int64_t head, LayerKind kind,
-                                 AttentionScratch& scratch) const {
+                                      AttentionScratch& scratch) const {
   // Keys outside the reach of the whole block are skipped; inside it, row by row, the softmax does
   // the rest.
   const bool local = kind == LayerKind::kLocal;
@@ -132,8 +133,7 @@ void FloatEncoder::Pass::attend_block(const QueryBlock& block, std::int64_t head
 }
 
 void FloatEncoder::Pass::attend(LayerKind kind, const LayerWeights& layer) {
-  const Rotary& rotary =
-      kind == LayerKind::kLocal ? encoder.local_rotary_ : encoder.full_rotary_;
+  const Rotary& rotary = kind == LayerKind::kLocal ? encoder.local_rotary_ : encoder.full_rotary_;
   const std::int64_t width = config.head_width;
   team.split(tokens, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) {
@@ -155,7 +155,8 @@ void FloatEncoder::Pass::attend(LayerKind kind, const LayerWeights& layer) {
 }
 
 // branch = down(gelu(gate(normed)) * up(normed)) for the token rows [begin, end).
-void FloatEncoder::Pass::feed_forward(const LayerWeights& layer, std::int64_t begin, std::int64_t end) {
+void FloatEncoder::Pass::feed_forward(const LayerWeights& layer, std::int64_t begin,
+                                      std::int64_t end) {
   const std::int64_t rows = end - begin;
   const std::int64_t inner = config.feed_forward_size;
   linear(rows, hidden(), 2 * inner, to.normed.data() + begin * hidden(), layer.gate_up,
@@ -230,20 +231,23 @@ Result<std::span<const float>> FloatEncoder::Pass::unit_rows(float* from,
   return std::span<const float>(rows);
 }
 
-FloatEncoder::FloatEncoder(const ModelConfig& config, const Weights& weights, const Backend& backend)
+FloatEncoder::FloatEncoder(const ModelConfig& config, const Weights& weights,
+                           const Backend& backend)
     : config_(config),
       weights_(weights),
       backend_(backend),
-      local_rotary_(make_rotary(config.context_tokens, config.head_width, config.local_rotation_base)),
-      full_rotary_(make_rotary(config.context_tokens, config.head_width, config.full_rotation_base)) {}
+      local_rotary_(
+          make_rotary(config.context_tokens, config.head_width, config.local_rotation_base)),
+      full_rotary_(
+          make_rotary(config.context_tokens, config.head_width, config.full_rotation_base)) {}
 
 std::unique_ptr<Workspace> FloatEncoder::make_workspace() const {
   return std::make_unique<Activations>();
 }
 
-Result<std::span<const float>> FloatEncoder::encode(std::span<const std::span<const std::int32_t>> texts,
-                                               const Team& team, const std::stop_token& stop,
-                                               Workspace& workspace) const {
+Result<std::span<const float>> FloatEncoder::encode(
+    std::span<const std::span<const std::int32_t>> texts, const Team& team,
+    const std::stop_token& stop, Workspace& workspace) const {
   auto& activations = dynamic_cast<Activations&>(workspace);
   std::int64_t tokens = 0;
   for (const std::span<const std::int32_t> ids : texts) {

@@ -52,8 +52,8 @@ class FolderModel : public LoadedModel {
     NESTOR_ASSIGN_OR_RETURN(Weights weights, Weights::load(folder, config, pool));
     NESTOR_ASSIGN_OR_RETURN(const SpaceParts parts,
                             identify_folder(folder, config, tokenizer->sha256()));
-    auto model = std::unique_ptr<FolderModel>(new FolderModel(
-        std::move(config), std::move(tokenizer), std::move(weights), *backend));
+    auto model = std::unique_ptr<FolderModel>(
+        new FolderModel(std::move(config), std::move(tokenizer), std::move(weights), *backend));
     model->info_.name = model_name_of(parts);
     model->info_.folder = folder;
     model->info_.space = space_of(parts);
@@ -87,11 +87,12 @@ Status check_tokenizer(const BpeTokenizer& tokenizer, const PackedModel& model) 
       tokenizer.bos_id() == config.bos_id && tokenizer.eos_id() == config.eos_id) {
     return {};
   }
-  return {StatusCode::kDataLoss,
-          fmt::format("{}: its tokenizer has {} pieces, bos {} and eos {}; its configuration says {}, "
-                      "{} and {}. Make it again with `nestor model pack`.",
-                      model.path(), tokenizer.vocabulary_size(), tokenizer.bos_id(),
-                      tokenizer.eos_id(), config.vocabulary_size, config.bos_id, config.eos_id)};
+  return {
+      StatusCode::kDataLoss,
+      fmt::format("{}: its tokenizer has {} pieces, bos {} and eos {}; its configuration says {}, "
+                  "{} and {}. Make it again with `nestor model pack`.",
+                  model.path(), tokenizer.vocabulary_size(), tokenizer.bos_id(), tokenizer.eos_id(),
+                  config.vocabulary_size, config.bos_id, config.eos_id)};
 }
 
 // A packed file.

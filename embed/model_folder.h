@@ -16,8 +16,8 @@ struct ModelPlace {
   std::string folder;
   std::string origin;   // "NESTOR_MODEL", "Nestor's model folder", "the Hugging Face cache", …
   std::string problem;  // "no such folder", "it lacks tokenizer.model"; empty when complete
-  bool has_source = false;              // a checkpoint
-  std::vector<Precision> packed = {};   // packed files in the folder
+  bool has_source = false;             // a checkpoint
+  std::vector<Precision> packed = {};  // packed files in the folder
 };
 
 // data_folder()/models/embeddinggemma-300m, where `nestor model pull` puts it; empty without a
@@ -42,10 +42,11 @@ struct ModelLocation {
 // is the only one: what a person asked for is never replaced by something else.
 std::vector<ModelPlace> model_places(const std::string& folder);
 
-// The first place with a model. `named` may be a file too: a packed model or a GGUF. With a precision
-// asked for, a packed file of another one is passed over; else `preferred` comes first, then what there
-// is. Errors: kModelMissing (each place, what it lacks, what to type), kUnsupported (a packed file is
-// named and has another precision than is asked for). Cost: some dozen stat calls.
+// The first place with a model. `named` may be a file too: a packed model or a GGUF. With a
+// precision asked for, a packed file of another one is passed over; else `preferred` comes first,
+// then what there is. Errors: kModelMissing (each place, what it lacks, what to type), kUnsupported
+// (a packed file is named and has another precision than is asked for). Cost: some dozen stat
+// calls.
 Result<ModelLocation> find_model(const std::string& named, std::optional<Precision> asked,
                                  Precision preferred);
 

@@ -130,9 +130,10 @@ class Packer {
 
   Status place_layers(const std::vector<LayerMeans>& means) {
     std::string section(static_cast<std::size_t>(layout_.bytes), '\0');
-    Status packed =
-        in_parallel(static_cast<std::int64_t>(config_.layers.size()), [&](std::int64_t i) -> Status {
-          NESTOR_RETURN_IF_ERROR(pack_tiled_layer(checkpoint_, layout_, static_cast<std::size_t>(i), means[static_cast<std::size_t>(i)],
+    Status packed = in_parallel(
+        static_cast<std::int64_t>(config_.layers.size()), [&](std::int64_t i) -> Status {
+          NESTOR_RETURN_IF_ERROR(pack_tiled_layer(checkpoint_, layout_, static_cast<std::size_t>(i),
+                                                  means[static_cast<std::size_t>(i)],
                                                   section.data() + i * layout_.layer_bytes));
           return report(static_cast<std::uint64_t>(layout_.layer_bytes) / rounds_);
         });
@@ -167,8 +168,7 @@ class Packer {
     for (std::size_t module = 0; module < config_.dense.size(); ++module) {
       const auto out = static_cast<std::size_t>(config_.dense[module].out_features);
       std::vector<float> weight(out * width);
-      NESTOR_RETURN_IF_ERROR(
-          checkpoint_.read(fmt::format("dense.{}.weight", module), 0, weight));
+      NESTOR_RETURN_IF_ERROR(checkpoint_.read(fmt::format("dense.{}.weight", module), 0, weight));
       std::vector<double> next(hidden * out, 0.0);
       pool_.for_each(static_cast<std::int64_t>(hidden), [&](std::int64_t index, int) {
         const double* from = head.data() + static_cast<std::size_t>(index) * width;

@@ -69,7 +69,8 @@ class LayerPacker {
     const std::int64_t hidden = config_.hidden_size;
     const std::int64_t head = config_.head_width;
     // Scores come out as powers of two.
-    const auto score = static_cast<float>(static_cast<double>(config_.score_scale) * std::log2(std::exp(1.0)));
+    const auto score =
+        static_cast<float>(static_cast<double>(config_.score_scale) * std::log2(std::exp(1.0)));
     NESTOR_RETURN_IF_ERROR(
         place_norm("input_layernorm.weight", hidden, layout_.input_norm, 1, true));
     NESTOR_RETURN_IF_ERROR(

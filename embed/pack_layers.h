@@ -1,6 +1,5 @@
-// The layers of a packed model in bf16 or int8: norms folded, weights rotated (int8) and laid out in
-// panels. What is folded where: embed/PACKED_FORMAT.md.
-// Threads: free functions, safe anywhere.
+// The layers of a packed model in bf16 or int8: norms folded, weights rotated (int8) and laid out
+// in panels. What is folded where: embed/PACKED_FORMAT.md. Threads: free functions, safe anywhere.
 #pragma once
 
 #include <cstddef>

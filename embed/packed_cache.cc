@@ -76,12 +76,14 @@ Result<std::string> cached_packed_model(const std::string& source, Precision pre
   std::string path = folder + "/" + name;
   const Result<PackedSummary> have = read_packed_summary(path);
   if (have.ok() && have.value().precision == precision) return path;
-  log_to(log, LogLevel::kInfo,
-         fmt::format("packing {} as {}, once (some 15 seconds)", source, precision_name(precision)));
+  log_to(
+      log, LogLevel::kInfo,
+      fmt::format("packing {} as {}, once (some 15 seconds)", source, precision_name(precision)));
   NESTOR_RETURN_IF_ERROR(make_folders(folder));
   NESTOR_ASSIGN_OR_RETURN(
       const std::unique_ptr<Checkpoint> checkpoint,
-      open_checkpoint({.path = source, .companion_folder = {}, .allow_unverified = allow_unverified}));
+      open_checkpoint(
+          {.path = source, .companion_folder = {}, .allow_unverified = allow_unverified}));
   NESTOR_RETURN_IF_ERROR(pack_model(*checkpoint, precision, path, pool));
   remove_older(folder, prefix, suffix, name);
   return path;

@@ -12,8 +12,8 @@
 
 namespace nestor::embed {
 
-// The packed file of the checkpoint `source` (a folder, or a GGUF), made now if it is not there. Older
-// ones of the same path are removed. Errors: those of open_checkpoint and pack_model;
+// The packed file of the checkpoint `source` (a folder, or a GGUF), made now if it is not there.
+// Older ones of the same path are removed. Errors: those of open_checkpoint and pack_model;
 // kFailedPrecondition (no cache folder: neither XDG_CACHE_HOME nor HOME is set).
 // Cost: the first time some 15 seconds and 350 MB of disk for int8, said in the log.
 Result<std::string> cached_packed_model(const std::string& source, Precision precision,

@@ -1,6 +1,5 @@
-// The configuration of a packed model as JSON, to it and from it. The bytes are untrusted: every size
-// is bounded as in model_config.cc.
-// Threads: free functions, safe anywhere.
+// The configuration of a packed model as JSON, to it and from it. The bytes are untrusted: every
+// size is bounded as in model_config.cc. Threads: free functions, safe anywhere.
 #pragma once
 
 #include <string>

@@ -45,13 +45,15 @@ TableRowLayout table_row_layout(std::int64_t hidden_size, Precision precision) {
   const std::int64_t groups = (hidden_size + kTableGroup - 1) / kTableGroup;
   layout.scales = 8;
   layout.values = layout.scales + (precision == Precision::kInt8 ? groups * 2 : 0);
-  const std::int64_t width = precision == Precision::kInt8 ? 1 : precision == Precision::kBf16 ? 2 : 4;
+  const std::int64_t width = precision == Precision::kInt8   ? 1
+                             : precision == Precision::kBf16 ? 2
+                                                             : 4;
   layout.bytes = (layout.values + hidden_size * width + kUnit - 1) / kUnit * kUnit;
   return layout;
 }
 
-// magic, u32 version, u32 precision, then offset, bytes and checksum of each section (u64), zeros, and
-// in the last 8 bytes of the page the XXH3-64 of all before.
+// magic, u32 version, u32 precision, then offset, bytes and checksum of each section (u64), zeros,
+// and in the last 8 bytes of the page the XXH3-64 of all before.
 std::string encode_packed_header(const PackedHeader& header) {
   ByteWriter writer;
   writer.raw(kMagic);
@@ -72,7 +74,8 @@ std::string encode_packed_header(const PackedHeader& header) {
 Result<PackedHeader> decode_packed_header(std::string_view page, std::uint64_t file_bytes,
                                           const std::string& path) {
   if (page.size() < kPackedPage || !page.starts_with(kMagic)) {
-    return damaged(path, fmt::format("its {} bytes do not begin as a packed model does", file_bytes));
+    return damaged(path,
+                   fmt::format("its {} bytes do not begin as a packed model does", file_bytes));
   }
   ByteReader reader(page.substr(kMagic.size(), kPackedPage - kMagic.size()));
   std::uint32_t version = 0;
@@ -80,10 +83,11 @@ Result<PackedHeader> decode_packed_header(std::string_view page, std::uint64_t f
   reader.u32(version);
   reader.u32(precision);
   if (version != kPackedVersion) {
-    return Status(StatusCode::kUnsupported,
-                  fmt::format("{} is a packed model of version {}, this program reads version {}. Make "
-                              "it again with `nestor model pack`.",
-                              escape_for_terminal(path, false), version, kPackedVersion));
+    return Status(
+        StatusCode::kUnsupported,
+        fmt::format("{} is a packed model of version {}, this program reads version {}. Make "
+                    "it again with `nestor model pack`.",
+                    escape_for_terminal(path, false), version, kPackedVersion));
   }
   std::uint64_t checksum = 0;
   ByteReader(page.substr(kPackedPage - kChecksumBytes, kChecksumBytes)).u64(checksum);
@@ -99,9 +103,10 @@ Result<PackedHeader> decode_packed_header(std::string_view page, std::uint64_t f
     reader.u64(section.checksum);
     if (section.offset % kPackedPage != 0 || section.offset > file_bytes ||
         section.bytes > file_bytes - section.offset) {
-      return damaged(path, fmt::format("a section of {} bytes at {} does not fit its {} bytes: it was "
-                                       "cut",
-                                       section.bytes, section.offset, file_bytes));
+      return damaged(path,
+                     fmt::format("a section of {} bytes at {} does not fit its {} bytes: it was "
+                                 "cut",
+                                 section.bytes, section.offset, file_bytes));
     }
   }
   return header;
@@ -193,7 +198,8 @@ Status PackedModel::read_embedding(std::int32_t id, std::span<float> row) const 
   std::uint64_t checksum = 0;
   std::memcpy(&checksum, bytes.data(), sizeof checksum);
   if (checksum != hash64(std::string_view(bytes).substr(sizeof checksum))) {
-    return damaged(path(), fmt::format("the embedding of token {} does not match its checksum", id));
+    return damaged(path(),
+                   fmt::format("the embedding of token {} does not match its checksum", id));
   }
   const char* values = bytes.data() + layout.values;
   if (precision() == Precision::kInt8) {
@@ -218,7 +224,8 @@ Result<PackedSummary> read_packed_summary(const std::string& path) {
   NESTOR_ASSIGN_OR_RETURN(const RandomAccessFile file, RandomAccessFile::open(path));
   std::string page(std::min<std::uint64_t>(kPackedPage, file.bytes()), '\0');
   NESTOR_RETURN_IF_ERROR(file.read(0, page));
-  NESTOR_ASSIGN_OR_RETURN(const PackedHeader header, decode_packed_header(page, file.bytes(), path));
+  NESTOR_ASSIGN_OR_RETURN(const PackedHeader header,
+                          decode_packed_header(page, file.bytes(), path));
   const PackedHeader::Section& at =
       header.sections[static_cast<std::size_t>(PackedSection::kConfig)];
   if (at.bytes > kMostConfigBytes) return damaged(path, "its configuration is too long");

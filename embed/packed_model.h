@@ -2,10 +2,10 @@
 // prompts, tokenizer table, layers in tiles (or f32 rows), the Dense layers as one matrix, the
 // embedding table. It is mapped, shared between processes, and opened without copying.
 //
-// The bytes are untrusted: sizes follow from the configuration and are compared with the file, every
-// section but the embedding table is checked against its checksum at open, a row of that table when it
-// is read. Format: embed/PACKED_FORMAT.md.
-// Threads: constant after open; any number of threads may call it.
+// The bytes are untrusted: sizes follow from the configuration and are compared with the file,
+// every section but the embedding table is checked against its checksum at open, a row of that
+// table when it is read. Format: embed/PACKED_FORMAT.md. Threads: constant after open; any number
+// of threads may call it.
 #pragma once
 
 #include <array>
@@ -38,7 +38,8 @@ enum class PackedSection : int {
 inline constexpr int kPackedSectionCount = 6;
 
 // One row of the embedding table: a checksum of the rest, then for int8 a bf16 scale for every
-// kTableGroup values and hidden bytes, for bf16 hidden halves, for f32 hidden floats; padded to 16 bytes.
+// kTableGroup values and hidden bytes, for bf16 hidden halves, for f32 hidden floats; padded to 16
+// bytes.
 inline constexpr std::int64_t kTableGroup = 16;
 struct TableRowLayout {
   std::int64_t bytes = 0;
@@ -69,9 +70,9 @@ inline constexpr std::uint64_t kPackedPiece = 1 << 20;
 
 class PackedModel {
  public:
-  // Errors: kNotFound, kInvalidArgument (no regular file), kDataLoss (cut, damaged, no packed model),
-  // kUnsupported (another version), kOutOfMemory, kIoError. `pool` checks the sections side by side.
-  // Cost: reads all but the embedding table, about 110 MB for int8, once.
+  // Errors: kNotFound, kInvalidArgument (no regular file), kDataLoss (cut, damaged, no packed
+  // model), kUnsupported (another version), kOutOfMemory, kIoError. `pool` checks the sections side
+  // by side. Cost: reads all but the embedding table, about 110 MB for int8, once.
   static Result<PackedModel> open(const std::string& path, ThreadPool& pool);
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
@@ -100,8 +101,8 @@ class PackedModel {
   CheckpointIdentity identity_;
 };
 
-// The header and the configuration alone, for `model info` and for finding a model; sections are not
-// checked. Errors: those of PackedModel::open. Cost: a few kB.
+// The header and the configuration alone, for `model info` and for finding a model; sections are
+// not checked. Errors: those of PackedModel::open. Cost: a few kB.
 struct PackedSummary {
   Precision precision = Precision::kF32;
   ModelConfig config;

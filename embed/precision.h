@@ -12,7 +12,8 @@ namespace nestor::embed {
 enum class Precision : int {
   kF32 = 0,
   kBf16 = 1,  // weights and the inputs of products in bfloat16, sums in f32
-  kInt8 = 2,  // weights by channel, inputs of linear layers by token, rotated; attention in bfloat16
+  kInt8 =
+      2,  // weights by channel, inputs of linear layers by token, rotated; attention in bfloat16
 };
 
 // "f32", "bf16", "int8".

@@ -13,8 +13,8 @@ namespace {
 
 constexpr float kMostInt8 = 127.0F;
 
-// To the nearest whole number, halves to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no room for a
-// fraction. std::nearbyint is a call for every value on the baseline processor.
+// To the nearest whole number, halves to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no room for
+// a fraction. std::nearbyint is a call for every value on the baseline processor.
 float nearest(float x) {
   constexpr float kNoFraction = 12582912.0F;
   return (x + kNoFraction) - kNoFraction;

@@ -12,8 +12,8 @@ struct Rotary {
   std::vector<float> sine;    // the same
 };
 
-// Source: RoFormer (Su et al., 2021), with the halves rotated as Gemma does. Cost: a cosine and a sine
-// each.
+// Source: RoFormer (Su et al., 2021), with the halves rotated as Gemma does. Cost: a cosine and a
+// sine each.
 Rotary make_rotary(std::int64_t positions, std::int64_t head_width, double base);
 
 }  // namespace nestor::embed

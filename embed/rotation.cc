@@ -91,7 +91,8 @@ void rotate_after_heads(std::span<float> row, std::int64_t head_width) {
   for (std::size_t at = 0; at < row.size(); at += width) {
     rotate_head_weights(row.subspan(at, width));
   }
-  rotate(row, head_rotation_steps(static_cast<std::int64_t>(row.size() / width), head_width), false);
+  rotate(row, head_rotation_steps(static_cast<std::int64_t>(row.size() / width), head_width),
+         false);
 }
 
 }  // namespace nestor::embed

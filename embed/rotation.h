@@ -1,12 +1,11 @@
 // Rotation: the orthogonal change of basis that spreads outliers over many channels before a row is
 // quantised to int8. In front of a product: x' = H S x with blocks of Walsh-Hadamard matrices H and
-// random signs S, the blocks then mixed by threes; the weights take the inverse, W' = W S H^T / n, so
-// W' x' = W x.
+// random signs S, the blocks then mixed by threes; the weights take the inverse, W' = W S H^T / n,
+// so W' x' = W x.
 //
-// Where S and H can be folded into weights they are; where not, the norm before the product carries S
-// in its scale and the backend transforms a row by H at run time. Source: QuaRot (Ashkboos et al.,
-// 2024). What it is worth: DECISIONS.md.
-// Threads: free functions, safe anywhere.
+// Where S and H can be folded into weights they are; where not, the norm before the product carries
+// S in its scale and the backend transforms a row by H at run time. Source: QuaRot (Ashkboos et
+// al., 2024). What it is worth: DECISIONS.md. Threads: free functions, safe anywhere.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +15,8 @@
 
 namespace nestor::embed {
 
-// Of a row of `width` channels: blocks of the largest power of two up to 256 that divides width (16 at
-// least, else none), then blocks mixed by threes as often as their number allows, up to twice.
+// Of a row of `width` channels: blocks of the largest power of two up to 256 that divides width (16
+// at least, else none), then blocks mixed by threes as often as their number allows, up to twice.
 RotationSteps rotation_steps(std::int64_t width);
 // Of the heads' outputs, which come rotated inside each head: the heads mixed by threes.
 RotationSteps head_rotation_steps(std::int64_t head_count, std::int64_t head_width);

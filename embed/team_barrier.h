@@ -1,7 +1,6 @@
 // TeamBarrier: where the members of a team wait for one another between the steps of a shared pass.
-// Steps take microseconds, so a member spins first; if the others are not running (more threads than
-// processors) it gives its processor away.
-// Threads: made for them; at most `size` at once.
+// Steps take microseconds, so a member spins first; if the others are not running (more threads
+// than processors) it gives its processor away. Threads: made for them; at most `size` at once.
 #pragma once
 
 #include <atomic>
@@ -14,8 +13,8 @@ class TeamBarrier {
  public:
   explicit TeamBarrier(int size) : size_(size) {}
 
-  // Returns when all members have called it as often as the caller. What each wrote before it is seen
-  // by all after it.
+  // Returns when all members have called it as often as the caller. What each wrote before it is
+  // seen by all after it.
   void wait() {
     if (size_ == 1) return;
     const std::uint32_t round = round_.load(std::memory_order_acquire);

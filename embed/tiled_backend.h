@@ -1,20 +1,20 @@
-// TiledBackend: the kernels of the bf16 and int8 encoders, over weights packed in tiles. One table a
-// precision and instruction set, chosen when a model is opened.
+// TiledBackend: the kernels of the bf16 and int8 encoders, over weights packed in tiles. One table
+// a precision and instruction set, chosen when a model is opened.
 //
 // The scalar tables are the definition. The int8 tables agree with it bit for bit: sums of int8
 // products are exact, and everything in floating point is one source (backend_lanes_kernels.h)
-// compiled for each set with the same order of operations. The bf16 tables agree within the tolerance
-// of tests/embed/tiled_backend_test.cc.
+// compiled for each set with the same order of operations. The bf16 tables agree within the
+// tolerance of tests/embed/tiled_backend_test.cc.
 //
 // A *panel* is 32 columns of a matrix b(columns, inner), laid out as AMX reads it and vector code
-// likes it too: for each step of kStepBytes bytes of `inner`, two tiles of 16 columns, each 16 rows of
-// 64 bytes; row r holds bytes [4r, 4r + 4) of the step for each of the 16 columns. One step is 64
-// int8 or 32 bf16 values; inner is padded with zeros to whole steps, columns to whole panels.
+// likes it too: for each step of kStepBytes bytes of `inner`, two tiles of 16 columns, each 16 rows
+// of 64 bytes; row r holds bytes [4r, 4r + 4) of the step for each of the 16 columns. One step is
+// 64 int8 or 32 bf16 values; inner is padded with zeros to whole steps, columns to whole panels.
 //
-// The inputs of linear layers lie in tiles as well (input_offset), padded with zeros to whole steps, and
-// may be *read* (not used) up to the next multiple of kRowBlock rows. What goes from one kernel to the
-// next, but for the residual stream, is bf16: half the traffic, and its rounding is lost in that of int8.
-// Kernels allocate nothing, throw nothing, run on the calling thread.
+// The inputs of linear layers lie in tiles as well (input_offset), padded with zeros to whole
+// steps, and may be *read* (not used) up to the next multiple of kRowBlock rows. What goes from one
+// kernel to the next, but for the residual stream, is bf16: half the traffic, and its rounding is
+// lost in that of int8. Kernels allocate nothing, throw nothing, run on the calling thread.
 // Threads: tables are constants; kernels may run on any number of threads at once.
 #pragma once
 
@@ -35,27 +35,29 @@ inline constexpr std::int64_t kRowBlock = 32;  // rows of `a` worked on at once
 inline constexpr std::int64_t kLanes = 16;
 
 // The orthogonal change of basis in front of an int8 product (rotation.h), as it is run on a row: a
-// Walsh-Hadamard transform without its factor on each `block` of channels, then `thirds` stages that
-// mix three neighbouring units, the first of `unit` channels, each next one of three times as many.
+// Walsh-Hadamard transform without its factor on each `block` of channels, then `thirds` stages
+// that mix three neighbouring units, the first of `unit` channels, each next one of three times as
+// many.
 struct RotationSteps {
   std::int64_t block = 1;  // 1: none; else a power of two from 16 to 256
   std::int64_t unit = 1;
   std::int64_t thirds = 0;
 };
 
-// A linear layer as it lies in a packed model. gate_up: each panel holds 16 gate columns, then the 16
-// up columns that go with them.
+// A linear layer as it lies in a packed model. gate_up: each panel holds 16 gate columns, then the
+// 16 up columns that go with them.
 struct TiledMatrix {
-  const std::uint8_t* panels = nullptr;    // (panel_count, steps, kPanelStepBytes)
-  const float* scales = nullptr;           // int8: (panel_count * 32), one a column; bf16: null
-  const std::int32_t* sums = nullptr;      // int8: (panel_count * 32), of a column's weights
-  const float* biases = nullptr;           // int8: (panel_count * 32), added to a column
+  const std::uint8_t* panels = nullptr;  // (panel_count, steps, kPanelStepBytes)
+  const float* scales = nullptr;         // int8: (panel_count * 32), one a column; bf16: null
+  const std::int32_t* sums = nullptr;    // int8: (panel_count * 32), of a column's weights
+  const float* biases = nullptr;         // int8: (panel_count * 32), added to a column
   std::int64_t panel_count = 0;
   std::int64_t steps = 0;
 };
 
-// The input of a linear layer: rows of int8 with a scale each, or of bf16. Fine int8 rows come in pairs,
-// the second what the first one's rounding left, in units of its scale / kFineSteps: 16 bits in all.
+// The input of a linear layer: rows of int8 with a scale each, or of bf16. Fine int8 rows come in
+// pairs, the second what the first one's rounding left, in units of its scale / kFineSteps: 16 bits
+// in all.
 struct TiledRows {
   std::uint8_t* data = nullptr;  // (rows / 16, steps, 16, kStepBytes), see input_offset
   float* scales = nullptr;       // int8: (rows), one a pair where fine
@@ -105,12 +107,12 @@ struct NormTask {
   std::int64_t rows = 0;
   std::int64_t width = 0;
   float epsilon = 0;
-  float* stream = nullptr;            // (rows, width)
+  float* stream = nullptr;                // (rows, width)
   const std::uint16_t* branch = nullptr;  // (rows, width) bf16 or null
-  const float* post_scale = nullptr;  // (width)
-  const float* pre_scale = nullptr;   // (width) or null
-  RotationSteps rotation;             // int8
-  std::int64_t first_row = 0;  // of out
+  const float* post_scale = nullptr;      // (width)
+  const float* pre_scale = nullptr;       // (width) or null
+  RotationSteps rotation;                 // int8
+  std::int64_t first_row = 0;             // of out
   TiledRows out;
   std::int64_t out_steps = 0;
   float* scratch = nullptr;  // (width)
@@ -128,9 +130,9 @@ struct InputTask {
   float* scratch = nullptr;  // (width)
 };
 
-// Queries, keys and values of up to 32 tokens in a row of one text, one step of its keys, the first at
-// a position that is a multiple of 32: norm, rotary embedding (cosine, sine: (position, head_width / 2)), bf16, and for keys and values
-// the layout of panels.
+// Queries, keys and values of up to 32 tokens in a row of one text, one step of its keys, the first
+// at a position that is a multiple of 32: norm, rotary embedding (cosine, sine: (position,
+// head_width / 2)), bf16, and for keys and values the layout of panels.
 struct HeadsTask {
   std::int64_t tokens = 0;
   std::int64_t position = 0;  // of the first token in its text
@@ -144,7 +146,7 @@ struct HeadsTask {
   const float* key_scale = nullptr;    // (head_width)
   const float* cosine = nullptr;
   const float* sine = nullptr;
-  std::uint16_t* queries = nullptr;    // (tokens, head_count, head_steps * 32)
+  std::uint16_t* queries = nullptr;  // (tokens, head_count, head_steps * 32)
   // Of the text. Keys: (key panels, head_steps) of 32 keys; values: (head panels, key_steps) of 32
   // dimensions.
   std::uint8_t* keys = nullptr;
@@ -187,8 +189,8 @@ struct TiledBackend {
                     float* y);
 };
 
-// The tables of one instruction set; null where this build has none. They are code only: whether the
-// machine can run it is backend.h's question.
+// The tables of one instruction set; null where this build has none. They are code only: whether
+// the machine can run it is backend.h's question.
 const TiledBackend* amx_tables(Precision precision);
 const TiledBackend* avx512_tables(Precision precision);
 const TiledBackend* avx2_vnni_tables(Precision precision);

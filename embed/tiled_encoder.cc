@@ -96,19 +96,19 @@ class TiledEncoder::Member {
   // stream += norm(branch) where post_scale; inputs = norm(stream) where pre_scale.
   void add_branch_and_norm(const float* post_scale, const float* pre_scale) {
     const Range rows = part_of(tokens_);
-    backend_.norm({.rows = rows.end - rows.begin,
-                   .width = hidden(),
-                   .epsilon = config_.norm_epsilon,
-                   .stream = to_.stream.data() + rows.begin * hidden(),
-                   .branch = post_scale == nullptr ? nullptr
-                                                   : to_.branch.data() + rows.begin * hidden(),
-                   .post_scale = post_scale,
-                   .pre_scale = pre_scale,
-                   .rotation = rotation_steps(hidden()),
-                   .first_row = rows.begin,
-                   .out = inputs(),
-                   .out_steps = layout_.joint.steps,
-                   .scratch = scratch_.row.data()});
+    backend_.norm(
+        {.rows = rows.end - rows.begin,
+         .width = hidden(),
+         .epsilon = config_.norm_epsilon,
+         .stream = to_.stream.data() + rows.begin * hidden(),
+         .branch = post_scale == nullptr ? nullptr : to_.branch.data() + rows.begin * hidden(),
+         .post_scale = post_scale,
+         .pre_scale = pre_scale,
+         .rotation = rotation_steps(hidden()),
+         .first_row = rows.begin,
+         .out = inputs(),
+         .out_steps = layout_.joint.steps,
+         .scratch = scratch_.row.data()});
   }
 
   // inputs = wide(tokens, width).
@@ -186,9 +186,8 @@ class TiledEncoder::Member {
   void attend(LayerKind kind) {
     const std::int64_t reach =
         kind == LayerKind::kLocal ? config_.local_reach : config_.context_tokens;
-    for_my_blocks([&](const TokenBlock& block, const TextPlace& text) {
-      attend_block(block, text, reach);
-    });
+    for_my_blocks(
+        [&](const TokenBlock& block, const TextPlace& text) { attend_block(block, text, reach); });
   }
 
   // All heads of a block share the text's keys: (tokens of the block * heads) rows of queries.
@@ -228,17 +227,16 @@ class TiledEncoder::Member {
                       .begins = scratch_.begins.data(),
                       .ends = scratch_.ends.data(),
                       .inverse_sums = scratch_.inverse_sums.data()});
-    backend_.bf16_product(
-        {.rows = rows,
-         .a = reinterpret_cast<const std::uint16_t*>(scores),
-         .a_stride = 2 * columns,
-         .panels = to_.values.data() + text.values + first_step * kPanelStepBytes,
-         .panel_stride = text.key_steps * kPanelStepBytes,
-         .panel_count = (config_.head_width + kPanelColumns - 1) / kPanelColumns,
-         .steps = steps,
-         .result = scratch_.attended.data(),
-         .result_stride = config_.head_width,
-         .result_columns = config_.head_width});
+    backend_.bf16_product({.rows = rows,
+                           .a = reinterpret_cast<const std::uint16_t*>(scores),
+                           .a_stride = 2 * columns,
+                           .panels = to_.values.data() + text.values + first_step * kPanelStepBytes,
+                           .panel_stride = text.key_steps * kPanelStepBytes,
+                           .panel_count = (config_.head_width + kPanelColumns - 1) / kPanelColumns,
+                           .steps = steps,
+                           .result = scratch_.attended.data(),
+                           .result_stride = config_.head_width,
+                           .result_columns = config_.head_width});
     backend_.scale_rows(rows, config_.head_width, scratch_.attended.data(),
                         scratch_.inverse_sums.data(),
                         to_.wide.data() + block.begin * query_width());
@@ -279,10 +277,9 @@ TiledEncoder::TiledEncoder(const PackedModel& model, const TiledBackend& backend
       config_(model.config()),
       backend_(backend),
       layout_(layout),
-      weights_(view_tiled_weights(layout, config_.layers.size(),
-                                  model.section(PackedSection::kLayers))),
-      rotary_(
-          reinterpret_cast<const float*>(model.section(PackedSection::kRotary).data())) {
+      weights_(
+          view_tiled_weights(layout, config_.layers.size(), model.section(PackedSection::kLayers))),
+      rotary_(reinterpret_cast<const float*>(model.section(PackedSection::kRotary).data())) {
   weights_.head = reinterpret_cast<const float*>(model.section(PackedSection::kHead).data());
 }
 

@@ -1,11 +1,11 @@
 // TiledEncoder: the forward pass of EmbeddingGemma in bf16 or int8, over a packed model. The same
-// steps as FloatEncoder, cut differently: a row is normed, rotated and quantised in one go, products
-// run over whole panels, attention is two products a block of 32 tokens, keys outside the window are
-// skipped. Where several threads share one pass, each takes its part of every step.
+// steps as FloatEncoder, cut differently: a row is normed, rotated and quantised in one go,
+// products run over whole panels, attention is two products a block of 32 tokens, keys outside the
+// window are skipped. Where several threads share one pass, each takes its part of every step.
 //
-// int8: a text's vector depends on its ids alone, bit for bit: not on its neighbours, the threads or
-// the instruction set.
-// Threads: constant after construction; any number of passes at once, each with its own workspace.
+// int8: a text's vector depends on its ids alone, bit for bit: not on its neighbours, the threads
+// or the instruction set. Threads: constant after construction; any number of passes at once, each
+// with its own workspace.
 #pragma once
 
 #include <cstdint>

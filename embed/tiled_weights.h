@@ -1,6 +1,6 @@
-// TiledWeights: where everything lies in the layer section of a packed model of bf16 or int8, and the
-// views the encoder works on. The layout follows from the configuration and the precision alone, so a
-// file holds no offsets that could lie.
+// TiledWeights: where everything lies in the layer section of a packed model of bf16 or int8, and
+// the views the encoder works on. The layout follows from the configuration and the precision
+// alone, so a file holds no offsets that could lie.
 //
 // Every layer has the same layout, one after the other; the final norm follows. All parts begin at
 // multiples of 64 bytes. STORED: embed/PACKED_FORMAT.md.
@@ -33,13 +33,13 @@ struct TiledMatrixLayout {
 
 struct TiledLayout {
   Precision precision = Precision::kInt8;
-  // Offsets in a layer. The scales of the norms are those the kernels multiply by: 1 + weight, and for
-  // the queries the factor of the scores and log2(e), for int8 the signs of the rotation.
-  std::int64_t input_norm = 0;             // (hidden)
-  std::int64_t query_norm = 0;             // (head_width)
-  std::int64_t key_norm = 0;               // (head_width)
-  std::int64_t post_attention_norm = 0;    // (hidden)
-  std::int64_t pre_feed_forward_norm = 0;  // (hidden)
+  // Offsets in a layer. The scales of the norms are those the kernels multiply by: 1 + weight, and
+  // for the queries the factor of the scores and log2(e), for int8 the signs of the rotation.
+  std::int64_t input_norm = 0;              // (hidden)
+  std::int64_t query_norm = 0;              // (head_width)
+  std::int64_t key_norm = 0;                // (head_width)
+  std::int64_t post_attention_norm = 0;     // (hidden)
+  std::int64_t pre_feed_forward_norm = 0;   // (hidden)
   std::int64_t post_feed_forward_norm = 0;  // (hidden)
   TiledMatrixLayout joint;                  // queries, keys, values (joint_width, hidden)
   TiledMatrixLayout attention_output;       // (hidden, query_width)

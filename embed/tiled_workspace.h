@@ -49,7 +49,7 @@ struct TextPlace {
 
 // What one member of the team needs for itself.
 struct MemberScratch {
-  AlignedBuffer<float> scores;  // (32 * heads up to kRowBlock, keys of the longest text)
+  AlignedBuffer<float> scores;    // (32 * heads up to kRowBlock, keys of the longest text)
   AlignedBuffer<float> attended;  // (32 * heads, head_width)
   AlignedBuffer<float> row;       // (widest vector)
   std::vector<std::int32_t> begins;

@@ -296,9 +296,8 @@ ModelConfig without_dense(ModelConfig config) {
 Weights Weights::view(const PackedModel& model) {
   Weights weights;
   weights.packed_ = &model;
-  weights.view_arena(
-      without_dense(model.config()),
-      reinterpret_cast<const float*>(model.section(PackedSection::kLayers).data()));
+  weights.view_arena(without_dense(model.config()),
+                     reinterpret_cast<const float*>(model.section(PackedSection::kLayers).data()));
   weights.head_ = reinterpret_cast<const float*>(model.section(PackedSection::kHead).data());
   return weights;
 }
@@ -314,10 +313,9 @@ Status Weights::pack(const Checkpoint& checkpoint, std::span<float> section, Thr
   const std::vector<WantedTensor>& wanted = plan.arena.wanted();
   pool.for_each(static_cast<std::int64_t>(wanted.size()), [&](std::int64_t index, int) {
     const WantedTensor& tensor = wanted[static_cast<std::size_t>(index)];
-    Status status = checkpoint.read(
-        tensor.name, 0,
-        section.subspan(static_cast<std::size_t>(tensor.arena_offset),
-                        static_cast<std::size_t>(tensor.count())));
+    Status status = checkpoint.read(tensor.name, 0,
+                                    section.subspan(static_cast<std::size_t>(tensor.arena_offset),
+                                                    static_cast<std::size_t>(tensor.count())));
     if (status.ok()) return;
     const std::lock_guard lock(mutex);
     if (failure.ok()) failure = std::move(status);

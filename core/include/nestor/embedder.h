@@ -26,9 +26,9 @@ struct EmbedderOptions {
   // (sentence-transformers layout), or a GGUF. Empty: NESTOR_MODEL, then Nestor's own model folder,
   // then the Hugging Face cache, in that order.
   std::string model_folder = {};
-  // The numeric mode of the encoder: "int8", "bf16", "f32"; empty: that of the packed file there is,
-  // else int8 (f32 on processors without a vector unit for int8). Where only a checkpoint is there, it
-  // is packed once, into the cache. What each costs in quality: benchmarks/FIGURES.md.
+  // The numeric mode of the encoder: "int8", "bf16", "f32"; empty: that of the packed file there
+  // is, else int8 (f32 on processors without a vector unit for int8). Where only a checkpoint is
+  // there, it is packed once, into the cache. What each costs in quality: benchmarks/FIGURES.md.
   std::string precision = {};
   // Worker threads; 0: one for each processor this process may use.
   int thread_count = 0;
@@ -74,9 +74,9 @@ struct ModelInfo {
 class NESTOR_API Embedder {
  public:
   // Loads the model. A packed file is mapped and checked: 30 ms when it is in memory; the embedding
-  // table stays on disk and is read row by row. Errors: kModelMissing (what was looked for, where, and what to
-  // type), kDataLoss (a damaged file), kUnsupported (a precision or NESTOR_FORCE_BACKEND that cannot
-  // be had), kInvalidArgument, kNoSpace (packing), kOutOfMemory.
+  // table stays on disk and is read row by row. Errors: kModelMissing (what was looked for, where,
+  // and what to type), kDataLoss (a damaged file), kUnsupported (a precision or
+  // NESTOR_FORCE_BACKEND that cannot be had), kInvalidArgument, kNoSpace (packing), kOutOfMemory.
   static Result<Embedder> open(const EmbedderOptions& options = {});
 
   Embedder(const Embedder&);
@@ -86,10 +86,9 @@ class NESTOR_API Embedder {
   ~Embedder();
 
   // One Embedding an input, in order. A vector depends on its text, title and role only: not on the
-  // batch, the number of threads or, in int8, the processor (bit for bit; in f32 through BLAS within
-  // 1e-6 a component).
-  // Errors: kInvalidArgument (not UTF-8, over 1 MiB of text, a width the model does not have),
-  // kCancelled. Cost: about 0.2 GFLOP a token.
+  // batch, the number of threads or, in int8, the processor (bit for bit; in f32 through BLAS
+  // within 1e-6 a component). Errors: kInvalidArgument (not UTF-8, over 1 MiB of text, a width the
+  // model does not have), kCancelled. Cost: about 0.2 GFLOP a token.
   Result<std::vector<Embedding>> embed(std::span<const EmbedInput> inputs, Role role,
                                        const EmbedOptions& options = {}) const;
   Result<Embedding> embed_query(std::string_view text, const EmbedOptions& options = {}) const;

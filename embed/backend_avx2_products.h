@@ -1,6 +1,6 @@
-// The products of the AVX2 tables. Int8 with AVX-VNNI (Alder Lake and later, Zen 5) or without; bf16
-// by widening to f32, which is also attention for both precisions. Only for files compiled for AVX2
-// and FMA, and for AVX-VNNI where Vnni is true.
+// The products of the AVX2 tables. Int8 with AVX-VNNI (Alder Lake and later, Zen 5) or without;
+// bf16 by widening to f32, which is also attention for both precisions. Only for files compiled for
+// AVX2 and FMA, and for AVX-VNNI where Vnni is true.
 #pragma once
 
 #include <immintrin.h>

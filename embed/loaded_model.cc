@@ -52,11 +52,14 @@ class FolderModel : public LoadedModel {
     NESTOR_ASSIGN_OR_RETURN(Weights weights, Weights::load(folder, config, pool));
     NESTOR_ASSIGN_OR_RETURN(const SpaceParts parts,
                             identify_folder(folder, config, tokenizer->sha256()));
+    // `parts` points to `config`, which goes away with the next line.
+    const std::string name = model_name_of(parts);
+    const std::string space = space_of(parts);
     auto model = std::unique_ptr<FolderModel>(
         new FolderModel(std::move(config), std::move(tokenizer), std::move(weights), *backend));
-    model->info_.name = model_name_of(parts);
+    model->info_.name = name;
     model->info_.folder = folder;
-    model->info_.space = space_of(parts);
+    model->info_.space = space;
     model->info_.precision = precision_name(Precision::kF32);
     model->info_.backend = backend->name;
     model->info_.weights_sha256 = parts.weights_sha256;

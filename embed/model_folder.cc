@@ -160,9 +160,13 @@ Result<ModelLocation> find_model(const std::string& named, std::optional<Precisi
         .source = place.has_source ? place.folder : std::string()};
   }
   NESTOR_ASSIGN_OR_RETURN(const std::string folder, find_model_folder(named));
-  return Status(StatusCode::kModelMissing,
-                folder + " holds no " + precision_name(asked.value_or(preferred)) +
-                    " model and no checkpoint to make one from; get it with `nestor model pull`");
+  const std::string wanted = precision_name(asked.value_or(preferred));
+  return Status(
+      StatusCode::kModelMissing,
+      folder + " holds no " + wanted +
+          " model and no checkpoint to make one from; leave the precision out, or get one "
+          "with `nestor model pull --precision " +
+          wanted + "`");
 }
 
 Result<std::string> find_model_folder(const std::string& folder) {
@@ -178,6 +182,7 @@ Result<std::string> find_model_folder(const std::string& folder) {
       "\n  nestor model pull --accept-gemma-terms   (download, 1.2 GB; the weights are under the "
       "Gemma "
       "Terms of Use)"
+      "\n  nestor model pull --gguf --accept-gemma-terms   (0.3 GB, weights of 8 bits)"
       "\n  nestor model pull --from FOLDER          (copy one you have)"
       "\nor set NESTOR_MODEL to its folder.";
   return Status(StatusCode::kModelMissing, std::move(message));

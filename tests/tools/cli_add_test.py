@@ -31,7 +31,7 @@ class AddTest(cli_harness.CliTest):
         document = {"key": "a", "title": "T", "text": "línea\n", "metadata": {"n": 1, "f": 0.5, "b": True, "l": ["x", "y"]}}
         ran = self.add(document)
         self.assertEqual(ran.code, 0, ran.errors)
-        self.assertRegex(ran.text, r"^added 1, updated 0, unchanged 0  1 passage embedded \(\d+ tokens, f32\)\n$")
+        self.assertRegex(ran.text, r"^added 1, updated 0, unchanged 0  1 passage embedded \(\d+ tokens, " + cli_harness.PRECISION + r"\)\n$")
         got = self.ok("get", self.db, "a", "--json").json()
         self.assertEqual({name: got[name] for name in document}, document)
         self.assertEqual(self.add(document, options=["--json"]).json()["unchanged"], 1)

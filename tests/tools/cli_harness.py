@@ -20,6 +20,18 @@ TINY_MODEL = os.environ.get("NESTOR_TINY_MODEL", str(SOURCE / "tests/fixtures/ti
 MODEL = ["--model", TINY_MODEL, "--allow-unverified-model"]
 
 
+def default_precision():
+    """What this machine packs and runs where nobody asks for another: int8, or f32 without vector units for it."""
+    with tempfile.TemporaryDirectory() as cache:
+        done = subprocess.run(
+            [CLI, "model", "info", "--json", *MODEL], capture_output=True, env={**os.environ, "XDG_CACHE_HOME": cache}
+        )
+    return json.loads(done.stdout)["opens"]["precision"]
+
+
+PRECISION = default_precision()
+
+
 class Ran:
     """Exit code, stdout and stderr (bytes and text) of one run."""
 

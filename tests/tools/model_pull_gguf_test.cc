@@ -17,7 +17,9 @@ using nestor::testing::write;
 namespace {
 
 Result<std::string> pull_open_gguf(PullFixture& world, const std::string& what) {
-  return nestor::cli::pull_gguf({.what = what, .target = world.target()}, world.context());
+  return nestor::cli::pull_gguf(
+      {.what = what, .target = world.target(), .accept_gemma_terms = true, .packed_sha256 = {}},
+      world.context());
 }
 
 void write_ggufs(const PullFixture& world) {
@@ -102,4 +104,25 @@ TEST_CASE("a file a person has is used where it lies, and nobody is asked offlin
   const HubStandIn hub(world);
   CHECK(pull_open_gguf(world, "").status().code() == StatusCode::kModelMissing);
   CHECK(hub.log().empty());
+}
+
+TEST_CASE("without a word on the terms nobody is asked, and what is packed is not fetched again") {
+  PullFixture world;
+  write_ggufs(world);
+  const HubStandIn hub(world);
+  nestor::cli::GgufRequest request{.what = "open/model-GGUF",
+                                   .target = world.target(),
+                                   .accept_gemma_terms = false,
+                                   .packed_sha256 = {}};
+  const Status status = nestor::cli::pull_gguf(request, world.context()).status();
+  CHECK(status.code() == StatusCode::kModelMissing);
+  CHECK(holds(status.message(), "--gguf open/model-GGUF --accept-gemma-terms"));
+  CHECK(hub.log().empty());
+  request.accept_gemma_terms = true;
+  request.packed_sha256 = nestor::sha256_hex(content_of(world.source() + "/tiny-Q8_0.gguf"));
+  const Result<std::string> path = nestor::cli::pull_gguf(request, world.context());
+  REQUIRE_MESSAGE(path.ok(), path.status().to_string());
+  CHECK(path.value().empty());
+  CHECK_FALSE(holds(hub.log(), "resolve"));
+  CHECK_FALSE(fs::exists(world.target()));
 }

@@ -11,13 +11,13 @@
 #include "core/json.h"
 #include "core/macros.h"
 #include "core/text.h"
-#include "embed/model_folder.h"
 #include "query/add_report.h"
 #include "query/input_check.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/standard_input.h"
@@ -78,17 +78,20 @@ class Adding {
   // Input without a single document makes the database all the same.
   Status finish() {
     NESTOR_RETURN_IF_ERROR(commit());
-    return database_.has_value() ? Status() : open();
+    if (!database_.has_value()) NESTOR_RETURN_IF_ERROR(open());
+    if (embeds_ || committed_ == 0) {
+      precision_ =
+          reported_precision(*database_, sum_.passages_embedded > 0, context_, options_.precision);
+    }
+    return {};
   }
 
   Status close() { return database_.has_value() ? database_->close() : Status(); }
 
   [[nodiscard]] std::int64_t committed() const { return committed_; }
   [[nodiscard]] const AddReport& report() const { return sum_; }
-  // "f32", or "external" where every vector was given.
-  [[nodiscard]] std::string precision() const {
-    return embeds_ || committed_ == 0 ? options_.precision : "external";
-  }
+  // "int8", …, or "external" where every vector was given; known once all is taken.
+  [[nodiscard]] const std::string& precision() const { return precision_; }
 
  private:
   // Only now: a missing model or a mistake in the first batch leaves no empty database behind.
@@ -100,8 +103,7 @@ class Adding {
       embeds_ |= document.vector.empty();
     }
     if (embeds_ && !is_database(options_.database)) {
-      NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string model,
-                              embed::find_model_folder(context_.global.model_folder));
+      NESTOR_RETURN_IF_ERROR(planned_precision(context_, options_.precision).status());
     }
     NESTOR_ASSIGN_OR_RETURN(
         Database opened,
@@ -132,6 +134,7 @@ class Adding {
   std::size_t bytes_ = 0;
   std::int64_t committed_ = 0;
   bool embeds_ = false;
+  std::string precision_ = "external";
   AddReport sum_;
 };
 
@@ -259,8 +262,7 @@ void add_add_command(CLI::App& app, Context& context) {
       .add_option("--passage-tokens", options->passage_tokens,
                   "Most model tokens in a passage, 16 to 1800")
       ->capture_default_str();
-  command.add_option("--precision", options->precision, "Numeric mode of the encoder")
-      ->capture_default_str();
+  command.add_option("--precision", options->precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON")->excludes(ack);
   set_action(command, context, [options](Context& c) { return run_add(*options, c); });
 }

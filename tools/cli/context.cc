@@ -49,8 +49,9 @@ EmbedderOptions Context::embedder_options(const std::string& precision) {
   options.precision = precision;
   options.thread_count = global.thread_count;
   options.allow_unverified_model = global.allow_unverified_model;
+  // A model that is packed first makes a person wait, so what it says is worth hearing.
   options.log = [this](LogLevel level, std::string_view message) {
-    if (level == LogLevel::kWarning) warn(message);
+    level == LogLevel::kWarning ? warn(message) : note(message);
   };
   return options;
 }
@@ -58,7 +59,9 @@ EmbedderOptions Context::embedder_options(const std::string& precision) {
 OpenOptions Context::open_options(const std::string& precision) {
   OpenOptions options;
   options.embedder = embedder_options(precision);
-  options.log = options.embedder.log;
+  options.log = [this](LogLevel level, std::string_view message) {
+    if (level == LogLevel::kWarning) warn(message);
+  };
   return options;
 }
 

@@ -47,9 +47,9 @@ struct Context {
   // The bar that is on the screen now, if any; lines on stderr wipe it first.
   ProgressLine* progress_line = nullptr;
 
-  // From the global options; the log goes to warn().
-  EmbedderOptions embedder_options(const std::string& precision = "f32");
-  OpenOptions open_options(const std::string& precision = "f32");
+  // From the global options; the log goes to warn(), that of the embedder to note() too.
+  EmbedderOptions embedder_options(const std::string& precision = {});
+  OpenOptions open_options(const std::string& precision = {});
 
   // One line on stderr, made safe for a terminal. note() and warn() say nothing with --quiet.
   void note(std::string_view line);

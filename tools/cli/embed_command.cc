@@ -11,6 +11,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -137,8 +138,7 @@ void add_embed_command(CLI::App& app, Context& context) {
       ->capture_default_str();
   command.add_option("--title", options->title, "Title of the texts, for the role document");
   command.add_option("--width", options->width, "768, 512, 256 or 128 (default: the widest)");
-  command.add_option("--precision", options->precision, "Numeric mode of the encoder")
-      ->capture_default_str();
+  command.add_option("--precision", options->precision, kPrecisionHelp);
   set_action(command, context, [options](Context& c) { return run_embed(*options, c); });
 }
 

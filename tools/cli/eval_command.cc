@@ -15,9 +15,9 @@
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
-#include "embed/model_folder.h"
 #include "tools/cli/command.h"
 #include "tools/cli/eval_pipeline.h"
+#include "tools/cli/model_choice.h"
 
 namespace nestor::cli {
 namespace {
@@ -197,7 +197,7 @@ Status prepare(EvalOptions& options, Context& context) {
   if (options.setup.plans.empty()) options.setup.plans.emplace_back();
   NESTOR_ASSIGN_OR_RETURN(options.setup.role, parse_role(options.role));
   NESTOR_RETURN_IF_ERROR(check_run_file(options.run_file));
-  return embed::find_model_folder(context.global.model_folder).status();
+  return planned_precision(context, options.setup.precision).status();
 }
 
 Result<std::string> run_eval(EvalOptions& options, Context& context) {
@@ -247,7 +247,7 @@ void add_eval_command(CLI::App& app, Context& context) {
       "the title before the text, as published runs have it, not in the prompt's title slot");
   command.add_flag("--passages", options->setup.passages,
                    "split as the product does; a document scores as its best passage");
-  command.add_option("--precision", options->setup.precision, "numeric mode of the encoder (f32)");
+  command.add_option("--precision", options->setup.precision, kPrecisionHelp);
   command.add_option("--role", options->role,
                      "the prompt of the queries: query (default), code-retrieval, …");
   command.add_option("--db", options->database,

@@ -32,8 +32,8 @@ class Timer {
 
 // Each way of embedding has a collection of its own, so that a database that is kept serves all of
 // them.
-std::string collection_name(const EvalSetup& setup) {
-  return fmt::format("eval-{}{}{}", setup.precision, setup.join_title ? "-joined" : "",
+std::string collection_name(const EvalSetup& setup, const ModelInfo& model) {
+  return fmt::format("eval-{}{}{}", model.precision, setup.join_title ? "-joined" : "",
                      setup.passages ? "-passages" : "");
 }
 
@@ -200,7 +200,7 @@ Result<EvalReport> evaluate(Database& database, const BeirFolder& folder, const 
   EvalReport report;
   NESTOR_ASSIGN_OR_RETURN(const Embedder embedder, database.embedder());
   report.model = embedder.info();
-  const std::string collection = collection_name(setup);
+  const std::string collection = collection_name(setup, report.model);
   NESTOR_RETURN_IF_ERROR(database.create_collection(collection).status());
   NESTOR_RETURN_IF_ERROR(remove_others(database, collection, folder));
   const Timer documents_timer;

@@ -26,7 +26,7 @@ struct EvalSetup {
   std::int64_t candidate_count = 0;  // 0: the planner's choice
   bool join_title = false;  // "title text" with the title slot empty, as published runs have it
   bool passages = false;    // split as the product does; a document scores as its best passage
-  std::string precision = "f32";
+  std::string precision;    // as asked for; empty: that of the model in place
   Role role = Role::kQuery;
 };
 

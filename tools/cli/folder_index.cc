@@ -13,8 +13,8 @@
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
-#include "embed/model_folder.h"
 #include "query/input_check.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
 
@@ -26,18 +26,12 @@ Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexO
   if (options.passage_tokens != 0) {
     NESTOR_RETURN_IF_ERROR(query::check_split({.passage_tokens = options.passage_tokens}));
   }
-  NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string model,
-                          embed::find_model_folder(context.global.model_folder));
-  OpenOptions open = context.open_options(options.precision);
   // A folder in which nothing has changed needs no model at all, so it is loaded when first needed.
-  // A precision other than the one that is always there is refused now, and not only when it is
-  // used.
-  if (options.precision != EmbedderOptions().precision) {
-    NESTOR_ASSIGN_OR_RETURN(open.shared_embedder, Embedder::open(open.embedder));
-  }
+  // One that is missing, or a precision that cannot be had, is refused now, and not only then.
+  NESTOR_RETURN_IF_ERROR(planned_precision(context, options.precision).status());
   const std::string parent = std::filesystem::path(target.database).parent_path().string();
   if (!parent.empty()) NESTOR_RETURN_IF_ERROR(make_folders(parent));
-  return Database::open(target.database, open);
+  return Database::open(target.database, context.open_options(options.precision));
 }
 
 namespace {

@@ -15,7 +15,7 @@ struct FolderIndexOptions {
   std::string collection = kDefaultCollection;
   // 0: as the last run had it, or the library's default.
   int passage_tokens = 0;
-  std::string precision = "f32";
+  std::string precision = {};  // as asked for; empty: that of the model in place
 };
 
 // Makes sure, in no time, that there is a model in that precision; then opens or creates the

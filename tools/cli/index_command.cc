@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/folder_index.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -26,14 +27,13 @@ std::string skipped_line(const query::SkippedFile& skipped) {
                      skipped.detail.empty() ? "" : " (" + skipped.detail + ")");
 }
 
-void print_for_people(const IndexOptions& options, const query::SyncReport& report, double seconds,
-                      Context& context) {
-  context.print(fmt::format("{}: {}  {}  {} embedded ({} tokens, {})  {}\n",
-                            escape_for_terminal(options.folder, false),
-                            counted(report.files, "file"), changes_text(report),
-                            counted(report.documents.passages_embedded, "passage"),
-                            with_thousands(report.documents.tokens_embedded),
-                            options.index.precision, seconds_text(seconds)));
+void print_for_people(const IndexOptions& options, const query::SyncReport& report,
+                      const std::string& precision, double seconds, Context& context) {
+  context.print(fmt::format(
+      "{}: {}  {}  {} embedded ({} tokens, {})  {}\n", escape_for_terminal(options.folder, false),
+      counted(report.files, "file"), changes_text(report),
+      counted(report.documents.passages_embedded, "passage"),
+      with_thousands(report.documents.tokens_embedded), precision, seconds_text(seconds)));
   if (report.documents.passages_truncated > 0) {
     context.warn(fmt::format("{} cut at the model's context; the tail is not searchable",
                              counted(report.documents.passages_truncated, "passage")));
@@ -52,12 +52,13 @@ void print_for_people(const IndexOptions& options, const query::SyncReport& repo
 }
 
 void print_json(const IndexOptions& options, const DatabaseTarget& target,
-                const query::SyncReport& report, double seconds, Context& context) {
+                const query::SyncReport& report, const std::string& precision, double seconds,
+                Context& context) {
   Json json = new_json();
   json["folder"] = json_text(target.folder);
   json["database"] = json_text(target.database);
   json["collection"] = options.index.collection;
-  json["precision"] = options.index.precision;
+  json["precision"] = precision;
   json["files"] = report.files;
   json["added"] = report.documents.documents_added;
   json["updated"] = report.documents.documents_updated;
@@ -99,15 +100,18 @@ int run_index(const IndexOptions& options, Context& context) {
   Database database = std::move(opened).value();
   const Result<query::SyncReport> synced =
       index_folder(database, target.value(), options.index, context);
+  const bool embedded = synced.ok() && synced.value().documents.passages_embedded > 0;
+  const std::string precision =
+      reported_precision(database, embedded, context, options.index.precision);
   const Status closed = database.close();
   if (!synced.ok()) return context.fail(synced.status());
   if (!closed.ok()) return context.fail(closed);
   const query::SyncReport& report = synced.value();
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
   if (options.json) {
-    print_json(options, target.value(), report, passed.count(), context);
+    print_json(options, target.value(), report, precision, passed.count(), context);
   } else {
-    print_for_people(options, report, passed.count(), context);
+    print_for_people(options, report, precision, passed.count(), context);
   }
   if (!report.interrupted) return kExitOk;
   context.note(fmt::format("stopped; what is counted above is kept. To go on: nestor index {}",
@@ -131,8 +135,7 @@ void add_index_command(CLI::App& app, Context& context) {
       .add_option("--passage-tokens", options->index.passage_tokens,
                   "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)")
       ->check(CLI::Range(1, 1'000'000).description(""));
-  command.add_option("--precision", options->index.precision, "Numeric mode of the encoder")
-      ->capture_default_str();
+  command.add_option("--precision", options->index.precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");
   command.add_flag("--verbose,-v", options->verbose, "List every skipped file with its reason");
   set_action(command, context, [options](Context& c) { return run_index(*options, c); });

@@ -34,8 +34,8 @@ Results go to standard output, everything else to standard error. NO_COLOR turns
 
 void add_global_options(CLI::App& app, Context& context) {
   app.add_option("--model", context.global.model_folder,
-                 "The folder of the model (default: NESTOR_MODEL, then where `nestor model pull` "
-                 "puts it, then the Hugging Face cache)");
+                 "The model: a folder, a packed file, or a GGUF (default: NESTOR_MODEL, then where "
+                 "`nestor model pull` puts it, then the Hugging Face cache)");
   app.add_flag("--allow-unverified-model", context.global.allow_unverified_model,
                "Load a model whose tokenizer is not a known one; only for files that you trust");
   app.add_option("--threads", context.global.thread_count,

@@ -1,4 +1,4 @@
-// `nestor model pull` and `nestor model info`.
+// `nestor model pull`, `nestor model pack` and `nestor model info`, a file each.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,5 +8,10 @@
 namespace nestor::cli {
 
 void add_model_command(CLI::App& app, Context& context);
+
+// Of the subcommand `model`.
+void add_model_pull_command(CLI::App& model, Context& context);
+void add_model_pack_command(CLI::App& model, Context& context);
+void add_model_info_command(CLI::App& model, Context& context);
 
 }  // namespace nestor::cli

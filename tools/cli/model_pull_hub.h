@@ -10,6 +10,8 @@
 
 namespace nestor::cli {
 
+inline constexpr const char* kGemmaTermsAddress = "https://ai.google.dev/gemma/terms";
+
 struct HubAccess {
   std::string repository = "google/embeddinggemma-300m";
   std::string endpoint;         // HF_ENDPOINT, else the Hub's own

@@ -13,6 +13,7 @@
 #include "tools/cli/folder_index.h"
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -130,7 +131,10 @@ void print_hits(const SearchCommandOptions& options, const Question& question,
                 const SearchResult& found, const PathPrefix& paths, Context& context) {
   // An empty collection needs no embedding; the mode is then the one that would have been used.
   std::string precision = found.explain.precision;
-  if (precision.empty()) precision = question.vector.empty() ? options.precision : "external";
+  if (precision.empty()) {
+    const Result<std::string> planned = planned_precision(context, options.precision);
+    precision = !question.vector.empty() ? "external" : planned.ok() ? planned.value() : "";
+  }
   if (options.json) {
     Json json = new_json();
     if (question.vector.empty()) json["query"] = json_text(question.text);
@@ -242,8 +246,7 @@ void add_search_command(CLI::App& app, Context& context) {
                      "Width of the second pass (default: chosen)");
   command.add_option("--candidates", options->search.candidate_count,
                      "Passages that the first pass hands on (default: chosen)");
-  command.add_option("--precision", options->precision, "Numeric mode of the encoder")
-      ->capture_default_str();
+  command.add_option("--precision", options->precision, kPrecisionHelp);
   CLI::Option* vector =
       command.add_option("--vector", options->vector,
                          "A vector as a JSON array, for collections that bring their own");

@@ -95,6 +95,8 @@ struct Embedder::Impl {
 Result<std::vector<Embedding>> Embedder::Impl::embed(std::span<const EmbedInput> inputs, Role role,
                                                      const EmbedOptions& options) const {
   NESTOR_RETURN_IF_ERROR(check_process());
+  // Before the tokenizer, whose table is mapped too.
+  NESTOR_RETURN_IF_ERROR(model->check_unchanged());
   const int width = options.width == 0 ? info.width : options.width;
   if (std::find(info.widths.begin(), info.widths.end(), width) == info.widths.end()) {
     std::string names;
@@ -183,6 +185,7 @@ Result<int> Embedder::count_tokens(std::string_view text) const {
   NESTOR_CHECK(impl_ != nullptr, "an Embedder that was moved from");
   return without_exceptions("count tokens", [&]() -> Result<int> {
     NESTOR_RETURN_IF_ERROR(impl_->check_process());
+    NESTOR_RETURN_IF_ERROR(impl_->model->check_unchanged());
     if (const auto offset = find_invalid_utf8(text); offset.has_value()) {
       return Status(StatusCode::kInvalidArgument,
                     fmt::format("the text is not UTF-8: byte {} is 0x{:02x}", *offset,

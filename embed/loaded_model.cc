@@ -69,6 +69,7 @@ class FolderModel : public LoadedModel {
   [[nodiscard]] const ModelConfig& config() const override { return config_; }
   [[nodiscard]] const Tokenizer& tokenizer() const override { return *tokenizer_; }
   [[nodiscard]] const Encoder& encoder() const override { return encoder_; }
+  [[nodiscard]] Status check_unchanged() const override { return {}; }  // nothing is mapped
 
  private:
   FolderModel(ModelConfig config, std::unique_ptr<Tokenizer> tokenizer, Weights weights,
@@ -105,11 +106,13 @@ class PackedFileModel : public LoadedModel {
     NESTOR_ASSIGN_OR_RETURN(PackedModel opened, PackedModel::open(path, pool));
     auto model = std::unique_ptr<PackedFileModel>(new PackedFileModel(std::move(opened)));
     const PackedModel& packed = model->packed_;
-    NESTOR_ASSIGN_OR_RETURN(std::unique_ptr<BpeTokenizer> tokenizer,
-                            BpeTokenizer::open(packed.section(PackedSection::kTokenizer),
-                                               packed.identity().tokenizer_sha256));
-    NESTOR_RETURN_IF_ERROR(check_tokenizer(*tokenizer, packed));
-    model->tokenizer_ = std::move(tokenizer);
+    Result<std::unique_ptr<BpeTokenizer>> tokenizer = BpeTokenizer::open(
+        packed.section(PackedSection::kTokenizer), packed.identity().tokenizer_sha256);
+    if (!tokenizer.ok()) {
+      return Status(tokenizer.status().code(), path + ": " + tokenizer.status().message());
+    }
+    NESTOR_RETURN_IF_ERROR(check_tokenizer(*tokenizer.value(), packed));
+    model->tokenizer_ = std::move(tokenizer).value();
     NESTOR_RETURN_IF_ERROR(model->make_encoder());
     model->info_.name = packed.identity().name;
     model->info_.folder = path;
@@ -122,6 +125,7 @@ class PackedFileModel : public LoadedModel {
   [[nodiscard]] const ModelConfig& config() const override { return packed_.config(); }
   [[nodiscard]] const Tokenizer& tokenizer() const override { return *tokenizer_; }
   [[nodiscard]] const Encoder& encoder() const override { return *encoder_; }
+  [[nodiscard]] Status check_unchanged() const override { return packed_.check_unchanged(); }
 
  private:
   explicit PackedFileModel(PackedModel packed) : packed_(std::move(packed)) {}

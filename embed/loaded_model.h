@@ -20,6 +20,8 @@ class LoadedModel {
   [[nodiscard]] virtual const ModelConfig& config() const = 0;
   [[nodiscard]] virtual const Tokenizer& tokenizer() const = 0;
   [[nodiscard]] virtual const Encoder& encoder() const = 0;
+  // Errors: kDataLoss (a packed file was changed while it is open; ask before each use).
+  [[nodiscard]] virtual Status check_unchanged() const = 0;
   // All but thread_count.
   [[nodiscard]] const ModelInfo& info() const { return info_; }
 

@@ -55,7 +55,8 @@ class Packer {
                             build_tokenizer_table(checkpoint_.vocabulary()));
     const std::string config = encode_packed_config(config_, checkpoint_.identity());
     std::int64_t table_bytes = config_.vocabulary_size * row_layout_.bytes;
-    total_ = static_cast<std::uint64_t>(layer_bytes + table_bytes);
+    // The final norm behind the layers is not reported.
+    total_ = static_cast<std::uint64_t>((tiled ? layout_.final_norm : layer_bytes) + table_bytes);
     NESTOR_RETURN_IF_ERROR(place(PackedSection::kConfig, config));
     NESTOR_RETURN_IF_ERROR(place(PackedSection::kTokenizer, tokenizer));
     NESTOR_RETURN_IF_ERROR(place_rotary());

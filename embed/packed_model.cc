@@ -159,8 +159,9 @@ Status PackedModel::check_sizes() const {
   if (precision() == Precision::kF32) {
     return expect(PackedSection::kLayers, Weights::packed_bytes(config_));
   }
-  NESTOR_ASSIGN_OR_RETURN(const TiledLayout layout, tiled_layout(config_, precision()));
-  return expect(PackedSection::kLayers, layout.bytes);
+  const Result<TiledLayout> layout = tiled_layout(config_, precision());
+  if (!layout.ok()) return damaged(path(), layout.status().message());
+  return expect(PackedSection::kLayers, layout.value().bytes);
 }
 
 Result<PackedModel> PackedModel::open(const std::string& path, ThreadPool& pool) {

@@ -126,7 +126,7 @@ TEST_CASE("a space changes with each of its parts and with nothing else") {
 TEST_CASE("the genuine model's space is the one that is stored in collections") {
   const std::string folder = testing::genuine_model();
   if (folder.empty()) return testing::skip("the genuine model is not in place");
-  const auto embedder = Embedder::open({.model_folder = folder});
+  const auto embedder = Embedder::open({.model_folder = folder, .precision = "f32"});
   REQUIRE_MESSAGE(embedder.ok(), embedder.status().to_string());
   CHECK(embedder.value().info().space ==
         "c1264390ea60f8eb7a38ffaf3dd19d842310c1052c3a7e75d642e92dbbe75929");

@@ -45,7 +45,7 @@ void check_role(const Embedder& embedder, const std::vector<GoldenText>& texts, 
 TEST_CASE("every golden text has its vector, in both roles and at all widths") {
   const std::string folder = testing::genuine_model();
   if (folder.empty()) return testing::skip("the genuine model is not in place");
-  const auto embedder = Embedder::open({.model_folder = folder});
+  const auto embedder = Embedder::open({.model_folder = folder, .precision = "f32"});
   REQUIRE_MESSAGE(embedder.ok(), embedder.status().to_string());
   CHECK(embedder.value().info().name == "embeddinggemma-300m");
   CHECK(embedder.value().info().widths == std::vector<int>{768, 512, 256, 128});
@@ -59,7 +59,7 @@ TEST_CASE("every golden text has its vector, in both roles and at all widths") {
 TEST_CASE("the model card's example comes out within 1e-3") {
   const std::string folder = testing::genuine_model();
   if (folder.empty()) return testing::skip("the genuine model is not in place");
-  const auto embedder = Embedder::open({.model_folder = folder});
+  const auto embedder = Embedder::open({.model_folder = folder, .precision = "f32"});
   REQUIRE_MESSAGE(embedder.ok(), embedder.status().to_string());
   const auto query = embedder.value().embed_query("Which planet is known as the Red Planet?");
   REQUIRE(query.ok());

@@ -11,20 +11,10 @@
 namespace nestor::embed {
 namespace {
 
+using testing::EmptyHome;
 using testing::ScopedEnvironment;
 using testing::TempFolder;
 using testing::TinyModelCopy;
-
-// A home without any model.
-struct EmptyHome {
-  TempFolder folder;
-  ScopedEnvironment home{"HOME", folder.path().c_str()};
-  ScopedEnvironment data{"XDG_DATA_HOME", nullptr};
-  ScopedEnvironment cache{"XDG_CACHE_HOME", nullptr};
-  ScopedEnvironment model{"NESTOR_MODEL", nullptr};
-  ScopedEnvironment hf_home{"HF_HOME", nullptr};
-  ScopedEnvironment hf_hub{"HF_HUB_CACHE", nullptr};
-};
 
 void copy_tiny_to(const std::string& folder) {
   std::filesystem::create_directories(folder);

@@ -39,6 +39,17 @@ class ScopedEnvironment {
   bool was_set_ = false;
 };
 
+// A home without any model.
+struct EmptyHome {
+  TempFolder folder;
+  ScopedEnvironment home{"HOME", folder.path().c_str()};
+  ScopedEnvironment data{"XDG_DATA_HOME", nullptr};
+  ScopedEnvironment cache{"XDG_CACHE_HOME", nullptr};
+  ScopedEnvironment model{"NESTOR_MODEL", nullptr};
+  ScopedEnvironment hf_home{"HF_HOME", nullptr};
+  ScopedEnvironment hf_hub{"HF_HUB_CACHE", nullptr};
+};
+
 inline std::string read_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -70,14 +81,16 @@ class TinyModelCopy {
   TempFolder folder_;
 };
 
-inline Result<Embedder> open_model(const std::string& folder, const char* backend = nullptr,
-                                   int threads = 2) {
-  // Checksums of temporary files must not fill the person's cache.
+inline Result<Embedder> open_model(const std::string& path, const char* backend = nullptr,
+                                   int threads = 2, const std::string& precision = "f32") {
+  // Checksums and packed models of temporary files must not fill the person's cache.
   const TempFolder cache;
   const ScopedEnvironment cache_folder("XDG_CACHE_HOME", cache.path().c_str());
   const ScopedEnvironment forced("NESTOR_FORCE_BACKEND", backend);
-  return Embedder::open(
-      {.model_folder = folder, .thread_count = threads, .allow_unverified_model = true});
+  return Embedder::open({.model_folder = path,
+                         .precision = precision,
+                         .thread_count = threads,
+                         .allow_unverified_model = true});
 }
 
 inline Embedder open_tiny(const char* backend, int threads = 2) {

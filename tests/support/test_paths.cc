@@ -70,6 +70,11 @@ std::string genuine_model() {
   return std::filesystem::exists(folder / "model.safetensors") ? folder.string() : std::string();
 }
 
+std::string scratch_folder() {
+  std::filesystem::create_directories(NESTOR_SCRATCH_DIR);
+  return NESTOR_SCRATCH_DIR;
+}
+
 void skip(std::string_view reason) {
   std::printf("SKIPPED: %.*s\n", static_cast<int>(reason.size()), reason.data());
   std::fflush(stdout);

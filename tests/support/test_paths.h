@@ -35,6 +35,10 @@ std::string test_data(std::string_view name);
 // weights are there, or when NESTOR_TEST_WITHOUT_MODEL is set (the sanitizer runs set it).
 std::string genuine_model();
 
+// A folder below the build folder that outlives the run, for what takes long to make (the packed
+// genuine model). ctest gives it to all programs as XDG_CACHE_HOME.
+std::string scratch_folder();
+
 // Prints "SKIPPED: <reason>". A test that says so returns right after it. With
 // NESTOR_REQUIRE_ALL=1, which CI sets, it fails the running test instead: there nothing may be
 // missing.

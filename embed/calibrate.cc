@@ -11,27 +11,28 @@ namespace {
 // Sums of the inputs of one linear layer.
 struct InputSum {
   std::vector<double> values;
-  std::int64_t rows = 0;
+  std::int64_t texts = 0;
 
   void add(const LinearInput& input, std::size_t width, std::uint8_t input_bias) {
     values.resize(width, 0.0);
     for (std::int64_t row = 0; row < input.rows; ++row) {
       const std::uint8_t* bytes =
           input.data + input_offset(input.fine ? 2 * row : row, 0, input.steps);
-      const auto scale = static_cast<double>(input.scales[row]);
+      // Every text counts the same, or the long ones would speak for all.
+      const double scale = static_cast<double>(input.scales[row]) / static_cast<double>(input.rows);
       for (std::size_t i = 0; i < width; ++i) {
         values[i] +=
             scale * static_cast<std::int8_t>(
                         bytes[input_offset(0, static_cast<std::int64_t>(i), 0)] ^ input_bias);
       }
     }
-    rows += input.rows;
+    ++texts;
   }
   [[nodiscard]] std::vector<float> mean() const {
     std::vector<float> result;
     result.reserve(values.size());
     for (const double value : values) {
-      result.push_back(static_cast<float>(value / static_cast<double>(rows)));
+      result.push_back(static_cast<float>(value / static_cast<double>(texts)));
     }
     return result;
   }

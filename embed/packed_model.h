@@ -40,7 +40,7 @@ inline constexpr int kPackedSectionCount = 6;
 // One row of the embedding table: a checksum of the rest, then for int8 a bf16 scale for every
 // kTableGroup values and hidden bytes, for bf16 hidden halves, for f32 hidden floats; padded to 16
 // bytes.
-inline constexpr std::int64_t kTableGroup = 16;
+inline constexpr std::int64_t kTableGroup = 8;
 struct TableRowLayout {
   std::int64_t bytes = 0;
   std::int64_t scales = 0;  // offsets in the row

@@ -117,9 +117,6 @@ class OpenVino(Engine):
 
 
 class OpenVinoInt8(OpenVino):
-    """On all threads only: with a request a thread it hung for good in one run of two (2026.4.1)."""
-
-    modes = ("single",)
     quantized = True
 
     def __init__(self, options):

@@ -1,5 +1,8 @@
 #include "core/cpu_features.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -55,8 +58,28 @@ bool request_tiles() {
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
+// Bits of leaf 7 that not every compiler has a name for. Source: Intel's instruction reference,
+// CPUID.
+struct ExtendedFeatures {
+  bool avx_vnni = false;
+  bool amx = false;  // tiles, int8 and bf16
+
+  ExtendedFeatures() {
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) {
+      constexpr unsigned kAmx = 1U << 22 | 1U << 24 | 1U << 25;  // bf16, tiles, int8
+      amx = (d & kAmx) == kAmx;
+    }
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) avx_vnni = (a >> 4 & 1) != 0;
+  }
+};
+
 VectorUnits find_vector_units() {
   VectorUnits units;
+  const ExtendedFeatures extended;
   __builtin_cpu_init();
   units.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   units.avx512 = units.avx2 && __builtin_cpu_supports("avx512f") &&
@@ -64,10 +87,8 @@ VectorUnits find_vector_units() {
                  __builtin_cpu_supports("avx512vl");
   units.avx512_vnni = units.avx512 && __builtin_cpu_supports("avx512vnni");
   units.avx512_bf16 = units.avx512 && __builtin_cpu_supports("avx512bf16");
-  units.avx_vnni = units.avx2 && __builtin_cpu_supports("avxvnni");
-  units.amx = units.avx512_bf16 && __builtin_cpu_supports("amx-tile") &&
-              __builtin_cpu_supports("amx-int8") && __builtin_cpu_supports("amx-bf16") &&
-              request_tiles();
+  units.avx_vnni = units.avx2 && extended.avx_vnni;
+  units.amx = units.avx512_bf16 && extended.amx && request_tiles();
   return units;
 }
 #else

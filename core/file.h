@@ -58,8 +58,9 @@ class MappedFile {
   [[nodiscard]] const std::string& path() const { return file_.path(); }
   // False when the open file has another size or time of change than it had. Cost: one fstat.
   [[nodiscard]] bool unchanged() const { return file_.unchanged(); }
-  // Advice: brings pages [offset, offset + bytes) in at once.
-  void populate(std::uint64_t offset, std::uint64_t bytes) const;
+  // Reads instead of touching the mapping: what is read leaves no page in this process's memory.
+  // Errors: those of RandomAccessFile::read.
+  Status read(std::uint64_t offset, std::span<char> out) const { return file_.read(offset, out); }
 
  private:
   MappedFile(RandomAccessFile file, std::span<const char> bytes)

@@ -38,17 +38,4 @@ MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
 }
 
-void MappedFile::populate(std::uint64_t offset, std::uint64_t bytes) const {
-#ifdef MADV_POPULATE_READ
-  constexpr std::uint64_t kPage = 4096;
-  const std::uint64_t begin = offset / kPage * kPage;
-  // Older kernels refuse the advice; the pages then come one by one.
-  (void)::madvise(const_cast<char*>(bytes_.data()) + begin, offset + bytes - begin,
-                  MADV_POPULATE_READ);
-#else
-  (void)offset;
-  (void)bytes;
-#endif
-}
-
 }  // namespace nestor

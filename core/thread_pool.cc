@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -92,6 +94,29 @@ void ThreadPool::for_each(std::int64_t count, const std::function<void(std::int6
   state_->take_items(0);
   std::unique_lock lock(state_->mutex);
   state_->done.wait(lock, [&] { return state_->busy == 0; });
+}
+
+Status ThreadPool::try_for_each(std::int64_t count,
+                                const std::function<Status(std::int64_t)>& work) {
+  std::mutex mutex;
+  Status failure;
+  std::atomic<bool> failed = false;
+  for_each(count, [&](std::int64_t index, int) {
+    if (failed) return;
+    Status status;
+    try {
+      status = work(index);
+    } catch (const std::bad_alloc&) {
+      status = Status(StatusCode::kOutOfMemory, "no memory for the work of a thread");
+    } catch (const std::exception& error) {
+      status = Status(StatusCode::kInternal, error.what());
+    }
+    if (status.ok()) return;
+    const std::lock_guard lock(mutex);
+    if (failure.ok()) failure = std::move(status);
+    failed = true;
+  });
+  return failure;
 }
 
 }  // namespace nestor

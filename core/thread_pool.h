@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 
+#include "nestor/status.h"
+
 namespace nestor {
 
 class ThreadPool {
@@ -24,6 +26,10 @@ class ThreadPool {
   // for itself). Calls of several threads are worked on one after the other.
   void for_each(std::int64_t count,
                 const std::function<void(std::int64_t index, int worker)>& work);
+
+  // The same for work that can fail: the first failure comes back, and what has not begun by then
+  // is left out. An exception of `work` is a failure too: kOutOfMemory, kInternal.
+  Status try_for_each(std::int64_t count, const std::function<Status(std::int64_t index)>& work);
 
  private:
   struct State;

@@ -194,21 +194,9 @@ void bf16_product(const Bf16Task& t) {
 }
 
 template <Precision P>
-constexpr TiledBackend kTable = {
-    .name = P == Precision::kInt8 ? "amx-int8" : "amx-bf16",
-    .precision = P,
-    .input_bias = Lanes::kByteBias,
-    .linear = linear<P, false>,
-    .linear_gelu = linear<P, true>,
-    .bf16_product = bf16_product,
-    .norm = lanes::norm<Lanes, P>,
-    .make_input = lanes::make_input<Lanes, P>,
-    .make_heads = lanes::make_heads<Lanes>,
-    .softmax = lanes::softmax<Lanes>,
-    .scale_rows = lanes::scale_rows<Lanes>,
-    .norm_sum = lanes::norm_sum<Lanes>,
-    .transform = lanes::transform<Lanes>,
-};
+constexpr TiledBackend kTable =
+    lanes::table_of<Lanes, P>(P == Precision::kInt8 ? "amx-int8" : "amx-bf16",
+                              {linear<P, false>, linear<P, true>, bf16_product});
 
 }  // namespace
 

@@ -13,12 +13,6 @@
 namespace nestor::embed {
 namespace {
 
-inline std::int32_t word_of(const std::uint8_t* bytes) {
-  std::int32_t word;
-  __builtin_memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
 inline __m256i load_bytes(const std::uint8_t* bytes) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
 }
@@ -58,7 +52,7 @@ inline void sum_int8(const LinearTask& t, std::int64_t row, std::int64_t panel,
       for (int word = 0; word < 16; ++word) {
         const __m256i weights = load_bytes(b + word * 64);
         for (int r = 0; r < Rows; ++r) {
-          const __m256i input = _mm256_set1_epi32(word_of(a + r * kStepBytes + word * 4));
+          const __m256i input = _mm256_set1_epi32(lanes::word_of(a + r * kStepBytes + word * 4));
           const __m256i magnitude = Vnni ? input : _mm256_abs_epi8(input);
           sum[r] = multiply_add<Vnni>(sum[r], input, magnitude, weights);
         }
@@ -116,7 +110,7 @@ inline void sum_bf16(const std::uint8_t* a, std::int64_t stride, std::int64_t st
       const __m256 low = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
       const __m256 high = _mm256_castsi256_ps(_mm256_and_si256(pairs, high_mask));
       for (int r = 0; r < Rows; ++r) {
-        const __m256i input = _mm256_set1_epi32(word_of(a + r * stride + word * 4));
+        const __m256i input = _mm256_set1_epi32(lanes::word_of(a + r * stride + word * 4));
         even[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(input, 16)), low, even[r]);
         odd[r] =
             _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(input, high_mask)), high, odd[r]);
@@ -176,21 +170,10 @@ void linear_bf16(const LinearTask& t) {
 }
 
 template <Precision P, bool Vnni, typename L>
-constexpr TiledBackend kTable = {
-    .name = Vnni ? "avx2-vnni" : "avx2",
-    .precision = P,
-    .input_bias = L::kByteBias,
-    .linear = P == Precision::kInt8 ? linear_int8<Vnni, false> : linear_bf16<false>,
-    .linear_gelu = P == Precision::kInt8 ? linear_int8<Vnni, true> : linear_bf16<true>,
-    .bf16_product = bf16_product,
-    .norm = lanes::norm<L, P>,
-    .make_input = lanes::make_input<L, P>,
-    .make_heads = lanes::make_heads<L>,
-    .softmax = lanes::softmax<L>,
-    .scale_rows = lanes::scale_rows<L>,
-    .norm_sum = lanes::norm_sum<L>,
-    .transform = lanes::transform<L>,
-};
+constexpr TiledBackend kTable = lanes::table_of<L, P>(
+    Vnni ? "avx2-vnni" : "avx2",
+    {P == Precision::kInt8 ? linear_int8<Vnni, false> : linear_bf16<false>,
+     P == Precision::kInt8 ? linear_int8<Vnni, true> : linear_bf16<true>, bf16_product});
 
 }  // namespace
 }  // namespace nestor::embed

@@ -19,12 +19,6 @@ using Bf16Lanes = Avx512Lanes<true, 0>;
 
 constexpr int kRows = 8;  // worked on at once: 16 registers of sums
 
-inline std::int32_t word_of(const std::uint8_t* bytes) {
-  std::int32_t word;
-  __builtin_memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
 template <int Rows, bool Gelu, bool Fine>
 inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t panel) {
   const std::uint8_t* b = t.b.panels + panel * t.b.steps * kPanelStepBytes;
@@ -44,7 +38,7 @@ inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t pa
       const __m512i left_weights = _mm512_loadu_si512(b + word * 64);
       const __m512i right_weights = _mm512_loadu_si512(b + 1024 + word * 64);
       for (int r = 0; r < Rows; ++r) {
-        const __m512i input = _mm512_set1_epi32(word_of(a + r * kStepBytes + word * 4));
+        const __m512i input = _mm512_set1_epi32(lanes::word_of(a + r * kStepBytes + word * 4));
         left[r] = _mm512_dpbusd_epi32(left[r], input, left_weights);
         right[r] = _mm512_dpbusd_epi32(right[r], input, right_weights);
       }
@@ -91,8 +85,8 @@ inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t pa
       const auto right_weights =
           reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + 1024 + word * 64));
       for (int r = 0; r < Rows; ++r) {
-        const auto input =
-            reinterpret_cast<__m512bh>(_mm512_set1_epi32(word_of(a + r * kStepBytes + word * 4)));
+        const auto input = reinterpret_cast<__m512bh>(
+            _mm512_set1_epi32(lanes::word_of(a + r * kStepBytes + word * 4)));
         left[r] = _mm512_dpbf16_ps(left[r], input, left_weights);
         right[r] = _mm512_dpbf16_ps(right[r], input, right_weights);
       }
@@ -135,7 +129,7 @@ inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t
       const __m512 low = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
       const __m512 high = _mm512_castsi512_ps(_mm512_and_si512(pairs, high_mask));
       for (int r = 0; r < Rows; ++r) {
-        const __m512i input = _mm512_set1_epi32(word_of(a + r * stride + word * 4));
+        const __m512i input = _mm512_set1_epi32(lanes::word_of(a + r * stride + word * 4));
         even[r] = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(input, 16)), low, even[r]);
         odd[r] =
             _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(input, high_mask)), high, odd[r]);
@@ -166,21 +160,10 @@ void bf16_product(const Bf16Task& t) {
 }
 
 template <Precision P, typename L>
-constexpr TiledBackend kTable = {
-    .name = P == Precision::kInt8 ? "avx512-vnni" : "avx512-bf16",
-    .precision = P,
-    .input_bias = L::kByteBias,
-    .linear = P == Precision::kInt8 ? linear_int8<false> : linear_bf16<false>,
-    .linear_gelu = P == Precision::kInt8 ? linear_int8<true> : linear_bf16<true>,
-    .bf16_product = bf16_product,
-    .norm = lanes::norm<L, P>,
-    .make_input = lanes::make_input<L, P>,
-    .make_heads = lanes::make_heads<L>,
-    .softmax = lanes::softmax<L>,
-    .scale_rows = lanes::scale_rows<L>,
-    .norm_sum = lanes::norm_sum<L>,
-    .transform = lanes::transform<L>,
-};
+constexpr TiledBackend kTable = lanes::table_of<L, P>(
+    P == Precision::kInt8 ? "avx512-vnni" : "avx512-bf16",
+    {P == Precision::kInt8 ? linear_int8<false> : linear_bf16<false>,
+     P == Precision::kInt8 ? linear_int8<true> : linear_bf16<true>, bf16_product});
 
 }  // namespace
 

@@ -8,13 +8,6 @@ namespace {
 
 using Lanes = PortableLanes;
 
-float widen(std::uint16_t bf16) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(bf16) << 16;
-  float value = 0;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 // The 16 words of one column in one step of a panel lie 64 bytes apart.
 const std::uint8_t* column_of(const std::uint8_t* panel_step, std::int64_t column) {
   return panel_step + column / 16 * 1024 + column % 16 * 4;
@@ -45,8 +38,10 @@ float sum_bf16(const std::uint16_t* a, std::int64_t step_stride, const std::uint
     for (int word = 0; word < 16; ++word) {
       std::uint16_t pair[2];
       std::memcpy(pair, b + word * 64, sizeof pair);
-      even = __builtin_fmaf(widen(a[step * step_stride + word * 2]), widen(pair[0]), even);
-      odd = __builtin_fmaf(widen(a[step * step_stride + word * 2 + 1]), widen(pair[1]), odd);
+      even = __builtin_fmaf(lanes::widen_bf16(a[step * step_stride + word * 2]),
+                            lanes::widen_bf16(pair[0]), even);
+      odd = __builtin_fmaf(lanes::widen_bf16(a[step * step_stride + word * 2 + 1]),
+                           lanes::widen_bf16(pair[1]), odd);
     }
     total += even + odd;
   }
@@ -107,21 +102,8 @@ void bf16_product(const Bf16Task& t) {
 }
 
 template <Precision P>
-constexpr TiledBackend kTable = {
-    .name = "scalar",
-    .precision = P,
-    .input_bias = Lanes::kByteBias,
-    .linear = linear<P, false>,
-    .linear_gelu = linear<P, true>,
-    .bf16_product = bf16_product,
-    .norm = lanes::norm<Lanes, P>,
-    .make_input = lanes::make_input<Lanes, P>,
-    .make_heads = lanes::make_heads<Lanes>,
-    .softmax = lanes::softmax<Lanes>,
-    .scale_rows = lanes::scale_rows<Lanes>,
-    .norm_sum = lanes::norm_sum<Lanes>,
-    .transform = lanes::transform<Lanes>,
-};
+constexpr TiledBackend kTable =
+    lanes::table_of<Lanes, P>("scalar", {linear<P, false>, linear<P, true>, bf16_product});
 
 }  // namespace
 

@@ -95,23 +95,6 @@ class Packer {
     return {StatusCode::kCancelled, "packing was stopped"};
   }
 
-  // Runs work(index) for [0, count) on all threads; the first failure ends it.
-  template <typename Work>
-  Status in_parallel(std::int64_t count, const Work& work) {
-    std::mutex mutex;
-    Status failure;
-    std::atomic<bool> failed = false;
-    pool_.for_each(count, [&](std::int64_t index, int) {
-      if (failed) return;
-      Status status = work(index);
-      if (status.ok()) return;
-      const std::lock_guard lock(mutex);
-      if (failure.ok()) failure = std::move(status);
-      failed = true;
-    });
-    return failure;
-  }
-
   Status place_rotary() {
     std::string bytes;
     for (const double base : {config_.local_rotation_base, config_.full_rotation_base}) {
@@ -131,7 +114,7 @@ class Packer {
 
   Status place_layers(const std::vector<LayerMeans>& means) {
     std::string section(static_cast<std::size_t>(layout_.bytes), '\0');
-    Status packed = in_parallel(
+    Status packed = pool_.try_for_each(
         static_cast<std::int64_t>(config_.layers.size()), [&](std::int64_t i) -> Status {
           NESTOR_RETURN_IF_ERROR(pack_tiled_layer(checkpoint_, layout_, static_cast<std::size_t>(i),
                                                   means[static_cast<std::size_t>(i)],
@@ -192,7 +175,7 @@ class Packer {
     const std::uint64_t offset = begin(PackedSection::kTable, bytes).offset;
     const auto hidden = static_cast<std::size_t>(config_.hidden_size);
     const std::int64_t count = (config_.vocabulary_size + kTableRowsAtOnce - 1) / kTableRowsAtOnce;
-    return in_parallel(count, [&](std::int64_t index) -> Status {
+    return pool_.try_for_each(count, [&](std::int64_t index) -> Status {
       const std::int64_t first = index * kTableRowsAtOnce;
       const auto rows =
           static_cast<std::size_t>(std::min(kTableRowsAtOnce, config_.vocabulary_size - first));

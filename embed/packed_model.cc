@@ -166,8 +166,7 @@ Status PackedModel::check_sizes() const {
 
 Result<PackedModel> PackedModel::open(const std::string& path, ThreadPool& pool) {
   NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path));
-  NESTOR_ASSIGN_OR_RETURN(RandomAccessFile table_file, RandomAccessFile::open(path));
-  PackedModel model(std::move(file), std::move(table_file));
+  PackedModel model(std::move(file));
   const std::string_view bytes = view_of(model.file_.bytes());
   NESTOR_ASSIGN_OR_RETURN(model.header_, decode_packed_header(bytes, bytes.size(), path));
   NESTOR_RETURN_IF_ERROR(model.check_sections(pool));
@@ -195,7 +194,8 @@ Status PackedModel::read_embedding(std::int32_t id, std::span<float> row) const 
       static_cast<std::uint64_t>(id * layout.bytes);
   thread_local std::string bytes;
   bytes.resize(static_cast<std::size_t>(layout.bytes));
-  NESTOR_RETURN_IF_ERROR(table_file_.read(offset, bytes));
+  // Not through the mapping: the rows that were touched would stay in memory.
+  NESTOR_RETURN_IF_ERROR(file_.read(offset, bytes));
   std::uint64_t checksum = 0;
   std::memcpy(&checksum, bytes.data(), sizeof checksum);
   if (checksum != hash64(std::string_view(bytes).substr(sizeof checksum))) {

@@ -89,13 +89,11 @@ class PackedModel {
   [[nodiscard]] Status check_unchanged() const;
 
  private:
-  PackedModel(MappedFile file, RandomAccessFile table_file)
-      : file_(std::move(file)), table_file_(std::move(table_file)) {}
+  explicit PackedModel(MappedFile file) : file_(std::move(file)) {}
   [[nodiscard]] Status check_sections(ThreadPool& pool) const;
   [[nodiscard]] Status check_sizes() const;
 
   MappedFile file_;
-  RandomAccessFile table_file_;  // read, not mapped: touched rows would keep their pages in memory
   PackedHeader header_;
   ModelConfig config_;
   CheckpointIdentity identity_;

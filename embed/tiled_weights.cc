@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::int64_t kAlignment = 64;
 
-std::int64_t round_up(std::int64_t value, std::int64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
-
 class Layout {
  public:
   std::int64_t place(std::int64_t bytes) {

@@ -17,6 +17,11 @@
 
 namespace nestor::embed {
 
+// The least multiple of `unit` that is not below `value`.
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
 // One matrix (columns, inner): panels, then for int8 the scales, sums and biases of its columns.
 struct TiledMatrixLayout {
   std::int64_t columns = 0;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <mutex>
 
 #include "core/check.h"
 #include "core/macros.h"
@@ -186,15 +185,9 @@ Status read_piece(const ReadPiece& piece, float* arena) {
 }
 
 Status read_pieces(const std::vector<ReadPiece>& pieces, float* arena, ThreadPool& pool) {
-  std::mutex mutex;
-  Status failure;
-  pool.for_each(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t index, int) {
-    Status status = read_piece(pieces[static_cast<std::size_t>(index)], arena);
-    if (status.ok()) return;
-    const std::lock_guard lock(mutex);
-    if (failure.ok()) failure = std::move(status);
+  return pool.try_for_each(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t index) {
+    return read_piece(pieces[static_cast<std::size_t>(index)], arena);
   });
-  return failure;
 }
 
 // Finds every tensor of the plan in its file and cuts the reading into pieces. `files` and `tables`
@@ -308,19 +301,13 @@ std::int64_t Weights::packed_bytes(const ModelConfig& config) {
 
 Status Weights::pack(const Checkpoint& checkpoint, std::span<float> section, ThreadPool& pool) {
   const ModelPlan plan = plan_model(without_dense(checkpoint.config()));
-  std::mutex mutex;
-  Status failure;
   const std::vector<WantedTensor>& wanted = plan.arena.wanted();
-  pool.for_each(static_cast<std::int64_t>(wanted.size()), [&](std::int64_t index, int) {
+  return pool.try_for_each(static_cast<std::int64_t>(wanted.size()), [&](std::int64_t index) {
     const WantedTensor& tensor = wanted[static_cast<std::size_t>(index)];
-    Status status = checkpoint.read(tensor.name, 0,
-                                    section.subspan(static_cast<std::size_t>(tensor.arena_offset),
-                                                    static_cast<std::size_t>(tensor.count())));
-    if (status.ok()) return;
-    const std::lock_guard lock(mutex);
-    if (failure.ok()) failure = std::move(status);
+    return checkpoint.read(tensor.name, 0,
+                           section.subspan(static_cast<std::size_t>(tensor.arena_offset),
+                                           static_cast<std::size_t>(tensor.count())));
   });
-  return failure;
 }
 
 Status Weights::read_embedding(std::int32_t id, std::span<float> row) const {

@@ -39,7 +39,10 @@ TEST_CASE("a mapping shows the whole file and can be moved") {
   REQUIRE(b.ok());
   CHECK(bytes_of(a.value()) == "first");
   CHECK(a.value().path() == folder / "a");
-  b.value().populate(4000, 3000);
+  std::string middle(3000, 'x');
+  CHECK(b.value().read(4000, middle).ok());
+  CHECK(middle == std::string(3000, 'b'));
+  CHECK_FALSE(b.value().read(8000, middle).ok());
   MappedFile moved = std::move(b).value();
   CHECK(bytes_of(moved) == std::string(10'000, 'b'));
   moved = std::move(a).value();

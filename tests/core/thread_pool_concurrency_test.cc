@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <new>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -135,6 +137,32 @@ TEST_CASE("several callers share a pool and their worker numbers do not mix") {
   int total = 0;
   for (const int number : scratch) total += number;
   CHECK(total == 4 * (17 * 1 + 33 * 20));
+}
+
+TEST_CASE("work that fails ends what has not begun, and its failure comes back") {
+  ThreadPool pool(4);
+  std::atomic<int> calls = 0;
+  CHECK(pool.try_for_each(100,
+                          [&](std::int64_t) {
+                            ++calls;
+                            return Status();
+                          })
+            .ok());
+  CHECK(calls == 100);
+  calls = 0;
+  const Status failed = pool.try_for_each(1'000'000, [&](std::int64_t index) {
+    ++calls;
+    return index == 3 ? Status(StatusCode::kDataLoss, "the fourth") : Status();
+  });
+  CHECK(failed.code() == StatusCode::kDataLoss);
+  CHECK(failed.message() == "the fourth");
+  CHECK(calls < 1'000'000);
+  CHECK(pool.try_for_each(2, [](std::int64_t) -> Status { throw std::bad_alloc(); }).code() ==
+        StatusCode::kOutOfMemory);
+  const Status thrown =
+      pool.try_for_each(2, [](std::int64_t) -> Status { throw std::runtime_error("thrown"); });
+  CHECK(thrown.code() == StatusCode::kInternal);
+  CHECK(thrown.message() == "thrown");
 }
 
 TEST_CASE("pools come and go, used or not, without waiting for anybody") {

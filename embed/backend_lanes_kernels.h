@@ -25,15 +25,11 @@ inline void write_fine(typename L::F value, std::uint8_t* out) {
   L::to_int8(out + kStepBytes, L::mul(left, L::splat(kFineSteps)));
 }
 
-// One row, times `unit`, as the input of a linear layer, row `index` of `to`.
+// One row of magnitudes up to `most`, times `unit`, as the input of a linear layer, row `index` of
+// `to`.
 template <typename L>
-inline void write_int8(const float* x, float unit, std::int64_t width, std::int64_t steps,
-                       const TiledRows& to, std::int64_t index) {
-  auto largest = L::splat(0);
-  for (std::int64_t i = 0; i < width; i += kLanes) {
-    largest = L::max(largest, L::abs(L::load(x + i)));
-  }
-  const float most = L::largest(largest);
+inline void write_int8(const float* x, float most, float unit, std::int64_t width,
+                       std::int64_t steps, const TiledRows& to, std::int64_t index) {
   const auto factor = L::splat(most > 0 ? 127.0F / most : 0.0F);
   to.scales[index] = most / 127.0F * unit;
   std::uint8_t* out = to.data + input_offset(to.fine ? 2 * index : index, 0, steps);
@@ -66,13 +62,19 @@ inline void write_bf16(const float* x, float unit, std::int64_t width, std::int6
   for (std::int64_t i = 2 * width; i < steps * kStepBytes; ++i) out[input_offset(0, i, steps)] = 0;
 }
 
-template <typename L, Precision P>
-inline void write_input(const float* x, float unit, std::int64_t width, std::int64_t steps,
+// The row that load(i, slot) gives, rotated where int8, as row `index` of `to`; unit() is asked
+// once all of it was loaded.
+template <typename L, Precision P, typename Load, typename Unit>
+inline void write_input(const Load& load, const Unit& unit, std::int64_t width,
+                        const RotationSteps& rotation, float* scratch, std::int64_t steps,
                         const TiledRows& to, std::int64_t index) {
   if constexpr (P == Precision::kInt8) {
-    write_int8<L>(x, unit, width, steps, to, index);
+    rotate_blocks<L>(load, width, rotation.block, scratch);
+    const float most = mix_thirds<L>(scratch, width, rotation);
+    write_int8<L>(scratch, most, unit(), width, steps, to, index);
   } else {
-    write_bf16<L>(x, unit, width, steps, to, index);
+    rotate_blocks<L>(load, width, 1, scratch);
+    write_bf16<L>(scratch, unit(), width, steps, to, index);
   }
 }
 
@@ -93,21 +95,42 @@ inline void add_normed(float* stream, const std::uint16_t* branch, const float* 
   }
 }
 
+// One row of a norm task with a pre_scale: the branch is added, the length taken and the rotation
+// begun in one pass.
+template <typename L, Precision P, bool Branch>
+inline void norm_row(const NormTask& t, std::int64_t row) {
+  float* stream = t.stream + row * t.width;
+  const std::uint16_t* branch = Branch ? t.branch + row * t.width : nullptr;
+  const float* post_scale = t.post_scale;
+  const float* pre_scale = t.pre_scale;
+  auto factor = L::splat(0);
+  if constexpr (Branch) factor = L::splat(inverse_length<L>(branch, t.width, t.epsilon));
+  typename L::F sums[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
+  const auto load = [&sums, factor, stream, branch, post_scale, pre_scale](std::int64_t i,
+                                                                           int slot) {
+    auto value = L::load(stream + i);
+    if constexpr (Branch) {
+      value = L::fma(L::mul(L::from_bf16(branch + i), factor), L::load(post_scale + i), value);
+      L::store(stream + i, value);
+    }
+    sums[slot] = L::fma(value, value, sums[slot]);
+    return L::mul(value, L::load(pre_scale + i));
+  };
+  // The row's own factor commutes with the rotation and rides on its scale.
+  const auto unit = [&] { return inverse_length_from<L>(sums, t.width, t.epsilon); };
+  write_input<L, P>(load, unit, t.width, t.rotation, t.scratch, t.out_steps, t.out,
+                    t.first_row + row);
+}
+
 template <typename L, Precision P>
 void norm(const NormTask& t) {
   for (std::int64_t row = 0; row < t.rows; ++row) {
-    float* stream = t.stream + row * t.width;
-    if (t.branch != nullptr) {
-      add_normed<L>(stream, t.branch + row * t.width, t.post_scale, t.width, t.epsilon);
+    if (t.pre_scale != nullptr) {
+      t.branch != nullptr ? norm_row<L, P, true>(t, row) : norm_row<L, P, false>(t, row);
+    } else if (t.branch != nullptr) {
+      add_normed<L>(t.stream + row * t.width, t.branch + row * t.width, t.post_scale, t.width,
+                    t.epsilon);
     }
-    if (t.pre_scale == nullptr) continue;
-    for (std::int64_t i = 0; i < t.width; i += kLanes) {
-      L::store(t.scratch + i, L::mul(L::load(stream + i), L::load(t.pre_scale + i)));
-    }
-    if constexpr (P == Precision::kInt8) rotate<L>(t.scratch, t.width, t.rotation);
-    // The row's own factor commutes with all of it and rides on its scale.
-    const float factor = inverse_length<L>(stream, t.width, t.epsilon);
-    write_input<L, P>(t.scratch, factor, t.width, t.out_steps, t.out, t.first_row + row);
   }
 }
 
@@ -115,9 +138,8 @@ template <typename L, Precision P>
 void make_input(const InputTask& t) {
   for (std::int64_t row = 0; row < t.rows; ++row) {
     const std::uint16_t* x = t.x + row * t.width;
-    for (std::int64_t i = 0; i < t.width; i += kLanes) L::store(t.scratch + i, L::from_bf16(x + i));
-    if constexpr (P == Precision::kInt8) rotate<L>(t.scratch, t.width, t.rotation);
-    write_input<L, P>(t.scratch, 1.0F, t.width, t.out_steps, t.out, t.first_row + row);
+    write_input<L, P>([x](std::int64_t i, int) { return L::from_bf16(x + i); }, [] { return 1.0F; },
+                      t.width, t.rotation, t.scratch, t.out_steps, t.out, t.first_row + row);
   }
 }
 

@@ -45,7 +45,15 @@ inline typename L::F gelu_tanh(typename L::F x) {
   return L::mul(x, reciprocal<L>(L::add(L::splat(1.0F), exp2_of<L>(exponent))));
 }
 
-// 1 / sqrt(mean(x^2) + epsilon); load(i) gives values i to i + 15.
+// 1 / sqrt(mean(x^2) + epsilon) from the sums of squares of the vectors 0, 1, 2, 3 modulo 4.
+template <typename L>
+inline float inverse_length_from(const typename L::F (&sums)[4], std::int64_t width,
+                                 float epsilon) {
+  const float sum = L::sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3])));
+  return 1.0F / L::square_root(sum / static_cast<float>(width) + epsilon);
+}
+
+// The same of values; load(i) gives values i to i + 15.
 template <typename L, typename Load>
 inline float inverse_length_of(const Load& load, std::int64_t width, float epsilon) {
   typename L::F sums[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
@@ -61,8 +69,7 @@ inline float inverse_length_of(const Load& load, std::int64_t width, float epsil
     const auto v = load(i * kLanes);
     sums[j] = L::fma(v, v, sums[j]);
   }
-  const float sum = L::sum(L::add(L::add(sums[0], sums[1]), L::add(sums[2], sums[3])));
-  return 1.0F / L::square_root(sum / static_cast<float>(width) + epsilon);
+  return inverse_length_from<L>(sums, width, epsilon);
 }
 
 template <typename L>
@@ -70,11 +77,9 @@ inline float inverse_length(const float* x, std::int64_t width, float epsilon) {
   return inverse_length_of<L>([x](std::int64_t i) { return L::load(x + i); }, width, epsilon);
 }
 
-// Walsh-Hadamard transform of Vectors * 16 floats in place, without the factor 1 / sqrt(n).
+// Walsh-Hadamard transform of Vectors * 16 floats, without the factor 1 / sqrt(n).
 template <typename L, int Vectors>
-inline void hadamard(float* x) {
-  typename L::F v[Vectors];
-  for (int i = 0; i < Vectors; ++i) v[i] = L::load(x + i * kLanes);
+inline void hadamard(typename L::F (&v)[Vectors]) {
   for (int half = 1; half < Vectors; half *= 2) {
     for (int i = 0; i < Vectors; ++i) {
       if ((i & half) != 0) continue;
@@ -89,55 +94,89 @@ inline void hadamard(float* x) {
     v[i] = L::template butterfly<2>(v[i]);
     v[i] = L::template butterfly<4>(v[i]);
     v[i] = L::template butterfly<8>(v[i]);
-    L::store(x + i * kLanes, v[i]);
   }
 }
 
-// The reflection I - 2/3 J of three units: orthogonal, its own inverse, and no channel keeps more
-// than 4/9 of its energy in one place.
-template <typename L>
-inline void mix_thirds(float* x, std::int64_t unit) {
-  for (std::int64_t i = 0; i < unit; i += kLanes) {
-    const auto a = L::load(x + i);
-    const auto b = L::load(x + unit + i);
-    const auto c = L::load(x + 2 * unit + i);
-    const auto mean = L::mul(L::add(L::add(a, b), c), L::splat(2.0F / 3.0F));
-    L::store(x + i, L::sub(a, mean));
-    L::store(x + unit + i, L::sub(b, mean));
-    L::store(x + 2 * unit + i, L::sub(c, mean));
+template <typename L, int Vectors, typename Load>
+inline void hadamard_blocks(const Load& load, std::int64_t width, float* out) {
+  for (std::int64_t at = 0; at < width; at += Vectors * kLanes) {
+    typename L::F v[Vectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < Vectors; ++i) {
+      const std::int64_t first = Vectors % 4 == 0 ? 0 : at / kLanes;
+      v[i] = load(at + i * kLanes, static_cast<int>((first + i) % 4));
+    }
+    hadamard<L, Vectors>(v);
+    for (int i = 0; i < Vectors; ++i) L::store(out + at + i * kLanes, v[i]);
   }
 }
 
-template <typename L, int Vectors>
-inline void hadamard_blocks(float* x, std::int64_t width) {
-  for (std::int64_t at = 0; at < width; at += Vectors * kLanes) hadamard<L, Vectors>(x + at);
-}
-
-template <typename L>
-inline void rotate(float* x, std::int64_t width, const RotationSteps& steps) {
-  switch (steps.block) {
+// The blocks of a rotation: load(i, slot) gives values i to i + 15, each once and in order, slot
+// being their vector's number modulo 4.
+template <typename L, typename Load>
+inline void rotate_blocks(const Load& load, std::int64_t width, std::int64_t block, float* out) {
+  switch (block) {
     case 256:
-      hadamard_blocks<L, 16>(x, width);
-      break;
+      return hadamard_blocks<L, 16>(load, width, out);
     case 128:
-      hadamard_blocks<L, 8>(x, width);
-      break;
+      return hadamard_blocks<L, 8>(load, width, out);
     case 64:
-      hadamard_blocks<L, 4>(x, width);
-      break;
+      return hadamard_blocks<L, 4>(load, width, out);
     case 32:
-      hadamard_blocks<L, 2>(x, width);
-      break;
+      return hadamard_blocks<L, 2>(load, width, out);
     case 16:
-      hadamard_blocks<L, 1>(x, width);
-      break;
+      return hadamard_blocks<L, 1>(load, width, out);
     default:
-      break;
+      for (std::int64_t i = 0; i < width; i += kLanes) {
+        L::store(out + i, load(i, static_cast<int>(i / kLanes % 4)));
+      }
   }
+}
+
+// The reflection I - 2/3 J of three: orthogonal, its own inverse, and no channel keeps more than
+// 4/9 of its energy in one place.
+template <typename L>
+inline void reflect(typename L::F& a, typename L::F& b, typename L::F& c) {
+  const auto mean = L::mul(L::add(L::add(a, b), c), L::splat(2.0F / 3.0F));
+  a = L::sub(a, mean);
+  b = L::sub(b, mean);
+  c = L::sub(c, mean);
+}
+
+template <typename L>
+inline void reflect_nine(typename L::F (&v)[9]) {
+  for (int i = 0; i < 9; i += 3) reflect<L>(v[i], v[i + 1], v[i + 2]);
+  for (int i = 0; i < 3; ++i) reflect<L>(v[i], v[i + 3], v[i + 6]);
+}
+
+// One stage (Count = 3) or two (9) on `Count` neighbouring units each; gives the largest magnitude.
+template <typename L, int Count>
+inline typename L::F mix_units(float* x, std::int64_t width, std::int64_t unit) {
+  auto largest = L::splat(0);
+  for (std::int64_t at = 0; at < width; at += Count * unit) {
+    for (std::int64_t i = at; i < at + unit; i += kLanes) {
+      typename L::F v[Count];
+      for (int j = 0; j < Count; ++j) v[j] = L::load(x + i + j * unit);
+      if constexpr (Count == 3) reflect<L>(v[0], v[1], v[2]);
+      if constexpr (Count == 9) reflect_nine<L>(v);
+      for (int j = 0; j < Count; ++j) {
+        if constexpr (Count > 1) L::store(x + i + j * unit, v[j]);
+        largest = L::max(largest, L::abs(v[j]));
+      }
+    }
+  }
+  return largest;
+}
+
+// The thirds of a rotation, in place; gives the largest magnitude of the result.
+template <typename L>
+inline float mix_thirds(float* x, std::int64_t width, const RotationSteps& steps) {
   std::int64_t unit = steps.unit;
-  for (std::int64_t stage = 0; stage < steps.thirds; ++stage, unit *= 3) {
-    for (std::int64_t at = 0; at < width; at += 3 * unit) mix_thirds<L>(x + at, unit);
-  }
+  std::int64_t left = steps.thirds;
+  for (; left > 2; --left, unit *= 3) mix_units<L, 3>(x, width, unit);
+  return L::largest(left == 2   ? mix_units<L, 9>(x, width, unit)
+                    : left == 1 ? mix_units<L, 3>(x, width, unit)
+                                : mix_units<L, 1>(x, width, width));
 }
 
 }  // namespace nestor::embed::lanes

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "embed/backend_lanes_kernels.h"
@@ -24,8 +25,16 @@ std::vector<float> run_rotation(std::vector<float> x, const RotationSteps& steps
   for (std::size_t i = 0; with_signs && i < x.size(); ++i) {
     x[i] *= rotation_sign(static_cast<std::int64_t>(i));
   }
-  lanes::rotate<PortableLanes>(x.data(), static_cast<std::int64_t>(x.size()), steps);
-  return x;
+  const auto width = static_cast<std::int64_t>(x.size());
+  std::vector<float> rotated(x.size());
+  lanes::rotate_blocks<PortableLanes>(
+      [&](std::int64_t i, int) { return PortableLanes::load(x.data() + i); }, width, steps.block,
+      rotated.data());
+  const float most = lanes::mix_thirds<PortableLanes>(rotated.data(), width, steps);
+  float largest = 0;
+  for (const float value : rotated) largest = std::max(largest, std::abs(value));
+  CHECK(most == largest);
+  return rotated;
 }
 
 TEST_CASE("steps are the largest power of two up to 256 that divides the width, then thirds") {

@@ -97,15 +97,15 @@ void ThreadPool::for_each(std::int64_t count, const std::function<void(std::int6
 }
 
 Status ThreadPool::try_for_each(std::int64_t count,
-                                const std::function<Status(std::int64_t)>& work) {
+                                const std::function<Status(std::int64_t, int)>& work) {
   std::mutex mutex;
   Status failure;
   std::atomic<bool> failed = false;
-  for_each(count, [&](std::int64_t index, int) {
+  for_each(count, [&](std::int64_t index, int worker) {
     if (failed) return;
     Status status;
     try {
-      status = work(index);
+      status = work(index, worker);
     } catch (const std::bad_alloc&) {
       status = Status(StatusCode::kOutOfMemory, "no memory for the work of a thread");
     } catch (const std::exception& error) {

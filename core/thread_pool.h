@@ -29,7 +29,8 @@ class ThreadPool {
 
   // The same for work that can fail: the first failure comes back, and what has not begun by then
   // is left out. An exception of `work` is a failure too: kOutOfMemory, kInternal.
-  Status try_for_each(std::int64_t count, const std::function<Status(std::int64_t index)>& work);
+  Status try_for_each(std::int64_t count,
+                      const std::function<Status(std::int64_t index, int worker)>& work);
 
  private:
   struct State;

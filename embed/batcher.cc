@@ -1,9 +1,12 @@
 #include "embed/batcher.h"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <map>
 #include <new>
 #include <numeric>
+#include <tuple>
 
 #include "core/check.h"
 #include "core/macros.h"
@@ -11,13 +14,11 @@
 namespace nestor::embed {
 namespace {
 
-// Tokens of a group. Fewer: the products repack the weights too often; more: activations leave the
-// second-level cache. Tokens a processor second at 256 / 512 / 1024: 477 / 515 / 504 (medquad, 40
-// passages, medians of 2 to 3 runs on a busy machine, 2026-11-22).
+// Tokens of a group. Fewer: the weights are read too often; more: activations leave the
+// second-level cache (DECISIONS.md, 25).
 constexpr std::int64_t kGroupTokens = 384;
-// Groups a thread takes before the turn passes on: how long others wait, and how often progress
-// comes.
-constexpr std::size_t kGroupsOfATurn = 2;
+// How long a turn lasts at most when nobody waits: how often progress comes.
+constexpr std::chrono::milliseconds kTurn{500};
 
 }  // namespace
 
@@ -40,6 +41,11 @@ std::uint64_t TurnLock::asked_count() const {
   return next_ticket_;
 }
 
+bool TurnLock::awaited() const {
+  const std::lock_guard lock(mutex_);
+  return next_ticket_ > now_serving_ + 1;
+}
+
 std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::int64_t budget,
                                    std::int64_t short_text) {
   std::vector<std::size_t> order(lengths.size());
@@ -47,13 +53,26 @@ std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::i
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return lengths[a] > lengths[b]; });
   std::vector<TextGroup> groups;
+  std::multimap<std::int64_t, std::size_t> open;  // room left -> group
+  bool short_ones = false;
   for (const std::size_t text : order) {
-    const bool full = groups.empty() || groups.back().tokens + lengths[text] > budget;
-    const bool turns_short =
-        !full && lengths[text] <= short_text && lengths[groups.back().texts.front()] > short_text;
-    if (full || turns_short) groups.emplace_back();
-    groups.back().texts.push_back(text);
-    groups.back().tokens += lengths[text];
+    const std::int64_t length = lengths[text];
+    if (!short_ones && length <= short_text) {
+      open.clear();
+      short_ones = true;
+    }
+    const auto fitting = open.lower_bound(length);
+    std::size_t group = groups.size();
+    std::int64_t room = budget;
+    if (fitting == open.end()) {
+      groups.emplace_back();
+    } else {
+      std::tie(room, group) = *fitting;
+      open.erase(fitting);
+    }
+    groups[group].texts.push_back(text);
+    groups[group].tokens += length;
+    if (room > length) open.emplace(room - length, group);
   }
   return groups;
 }
@@ -62,7 +81,7 @@ Batcher::Batcher(const Encoder& encoder, ThreadPool& pool) : encoder_(encoder), 
   for (int i = 0; i < pool.thread_count(); ++i) workspaces_.push_back(encoder.make_workspace());
 }
 
-Status Batcher::encode_group(const TextGroup& group, Texts texts, std::span<float* const> rows,
+Status Batcher::encode_group(TextGroup& group, Texts texts, std::span<float* const> rows,
                              const Team& team, const std::stop_token& stop,
                              Workspace& workspace) const try {
   std::vector<std::span<const std::int32_t>> members;
@@ -75,6 +94,7 @@ Status Batcher::encode_group(const TextGroup& group, Texts texts, std::span<floa
     const std::span<const float> row = result.subspan(i * width, width);
     std::copy(row.begin(), row.end(), rows[group.texts[i]]);
   }
+  group.encoded = true;
   return {};
 } catch (const std::bad_alloc&) {
   return {StatusCode::kOutOfMemory, "no memory to embed a text; free some or use fewer threads"};
@@ -82,16 +102,17 @@ Status Batcher::encode_group(const TextGroup& group, Texts texts, std::span<floa
   return {StatusCode::kInternal, std::string("embedding failed: ") + error.what()};
 }
 
-Status Batcher::run_side_by_side(std::span<const TextGroup> groups, Texts texts,
+Status Batcher::run_side_by_side(std::span<TextGroup> groups, Texts texts,
                                  std::span<float* const> rows, const std::stop_token& stop) {
-  std::vector<Status> statuses(groups.size());
-  pool_.for_each(static_cast<std::int64_t>(groups.size()), [&](std::int64_t index, int worker) {
-    const auto at = static_cast<std::size_t>(index);
-    statuses[at] = encode_group(groups[at], texts, rows, Team(), stop,
-                                *workspaces_[static_cast<std::size_t>(worker)]);
-  });
-  for (Status& status : statuses) NESTOR_RETURN_IF_ERROR(std::move(status));
-  return {};
+  const auto end_of_turn = std::chrono::steady_clock::now() + kTurn;
+  const auto threads = static_cast<std::int64_t>(workspaces_.size());
+  return pool_.try_for_each(
+      static_cast<std::int64_t>(groups.size()), [&](std::int64_t index, int worker) -> Status {
+        const bool turn_is_over = turn_.awaited() || std::chrono::steady_clock::now() > end_of_turn;
+        if (index >= threads && turn_is_over) return {};
+        return encode_group(groups[static_cast<std::size_t>(index)], texts, rows, Team(), stop,
+                            *workspaces_[static_cast<std::size_t>(worker)]);
+      });
 }
 
 Status Batcher::run(Texts texts, std::span<float* const> rows, const std::stop_token& stop,
@@ -106,33 +127,29 @@ Status Batcher::run(Texts texts, std::span<float* const> rows, const std::stop_t
 
   const std::int64_t threads = pool_.thread_count();
   const std::int64_t fair_share = (report.tokens_total + threads - 1) / threads;
-  const std::vector<TextGroup> groups =
+  std::vector<TextGroup> left =
       plan_groups(lengths, std::min(kGroupTokens, fair_share), encoder_.short_text_tokens());
-  std::span<const TextGroup> left(groups);
+  const auto thread_count = static_cast<std::size_t>(threads);
   while (!left.empty()) {
     if (stop.stop_requested()) return {StatusCode::kCancelled, "the embedding was stopped"};
     const std::int64_t tokens_left = report.tokens_total - report.tokens_done;
-    const auto thread_count = static_cast<std::size_t>(threads);
     const bool shared =
         threads > 1 && (left.size() < thread_count || left.front().tokens * threads > tokens_left);
-    std::size_t count = 1;
-    // Whole rounds only: what is left over at the very end is shared instead.
-    if (!shared) {
-      count = std::min(left.size() / thread_count, kGroupsOfATurn) * thread_count;
-    }
-    const std::span<const TextGroup> batch = left.first(count);
     {
       const std::lock_guard turn(turn_);
+      // What is left over at the very end is shared instead.
+      const std::size_t whole_rounds = left.size() / thread_count * thread_count;
       NESTOR_RETURN_IF_ERROR(
-          shared ? encode_group(batch.front(), texts, rows, Team(pool_), stop, *workspaces_.front())
-                 : run_side_by_side(batch, texts, rows, stop));
+          shared ? encode_group(left.front(), texts, rows, Team(pool_), stop, *workspaces_.front())
+                 : run_side_by_side(std::span(left).first(whole_rounds), texts, rows, stop));
     }
-    for (const TextGroup& group : batch) {
+    for (const TextGroup& group : left) {
+      if (!group.encoded) continue;
       report.passages_done += static_cast<std::int64_t>(group.texts.size());
       report.tokens_done += group.tokens;
     }
+    std::erase_if(left, [](const TextGroup& group) { return group.encoded; });
     if (progress) progress(report);
-    left = left.subspan(count);
   }
   return {};
 }

@@ -115,7 +115,7 @@ class Packer {
   Status place_layers(const std::vector<LayerMeans>& means) {
     std::string section(static_cast<std::size_t>(layout_.bytes), '\0');
     Status packed = pool_.try_for_each(
-        static_cast<std::int64_t>(config_.layers.size()), [&](std::int64_t i) -> Status {
+        static_cast<std::int64_t>(config_.layers.size()), [&](std::int64_t i, int) -> Status {
           NESTOR_RETURN_IF_ERROR(pack_tiled_layer(checkpoint_, layout_, static_cast<std::size_t>(i),
                                                   means[static_cast<std::size_t>(i)],
                                                   section.data() + i * layout_.layer_bytes));
@@ -175,7 +175,7 @@ class Packer {
     const std::uint64_t offset = begin(PackedSection::kTable, bytes).offset;
     const auto hidden = static_cast<std::size_t>(config_.hidden_size);
     const std::int64_t count = (config_.vocabulary_size + kTableRowsAtOnce - 1) / kTableRowsAtOnce;
-    return pool_.try_for_each(count, [&](std::int64_t index) -> Status {
+    return pool_.try_for_each(count, [&](std::int64_t index, int) -> Status {
       const std::int64_t first = index * kTableRowsAtOnce;
       const auto rows =
           static_cast<std::size_t>(std::min(kTableRowsAtOnce, config_.vocabulary_size - first));

@@ -185,7 +185,7 @@ Status read_piece(const ReadPiece& piece, float* arena) {
 }
 
 Status read_pieces(const std::vector<ReadPiece>& pieces, float* arena, ThreadPool& pool) {
-  return pool.try_for_each(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t index) {
+  return pool.try_for_each(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t index, int) {
     return read_piece(pieces[static_cast<std::size_t>(index)], arena);
   });
 }
@@ -302,7 +302,7 @@ std::int64_t Weights::packed_bytes(const ModelConfig& config) {
 Status Weights::pack(const Checkpoint& checkpoint, std::span<float> section, ThreadPool& pool) {
   const ModelPlan plan = plan_model(without_dense(checkpoint.config()));
   const std::vector<WantedTensor>& wanted = plan.arena.wanted();
-  return pool.try_for_each(static_cast<std::int64_t>(wanted.size()), [&](std::int64_t index) {
+  return pool.try_for_each(static_cast<std::int64_t>(wanted.size()), [&](std::int64_t index, int) {
     const WantedTensor& tensor = wanted[static_cast<std::size_t>(index)];
     return checkpoint.read(tensor.name, 0,
                            section.subspan(static_cast<std::size_t>(tensor.arena_offset),

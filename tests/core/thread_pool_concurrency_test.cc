@@ -143,24 +143,24 @@ TEST_CASE("work that fails ends what has not begun, and its failure comes back")
   ThreadPool pool(4);
   std::atomic<int> calls = 0;
   CHECK(pool.try_for_each(100,
-                          [&](std::int64_t) {
+                          [&](std::int64_t, int) {
                             ++calls;
                             return Status();
                           })
             .ok());
   CHECK(calls == 100);
   calls = 0;
-  const Status failed = pool.try_for_each(1'000'000, [&](std::int64_t index) {
+  const Status failed = pool.try_for_each(1'000'000, [&](std::int64_t index, int) {
     ++calls;
     return index == 3 ? Status(StatusCode::kDataLoss, "the fourth") : Status();
   });
   CHECK(failed.code() == StatusCode::kDataLoss);
   CHECK(failed.message() == "the fourth");
   CHECK(calls < 1'000'000);
-  CHECK(pool.try_for_each(2, [](std::int64_t) -> Status { throw std::bad_alloc(); }).code() ==
+  CHECK(pool.try_for_each(2, [](std::int64_t, int) -> Status { throw std::bad_alloc(); }).code() ==
         StatusCode::kOutOfMemory);
   const Status thrown =
-      pool.try_for_each(2, [](std::int64_t) -> Status { throw std::runtime_error("thrown"); });
+      pool.try_for_each(2, [](std::int64_t, int) -> Status { throw std::runtime_error("thrown"); });
   CHECK(thrown.code() == StatusCode::kInternal);
   CHECK(thrown.message() == "thrown");
 }

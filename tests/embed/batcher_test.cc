@@ -30,6 +30,7 @@ TEST_CASE("groups hold every text once, within the budget, the longest first") {
   }
   std::sort(seen.begin(), seen.end());
   CHECK(seen == std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8});
+  CHECK(groups.size() == 4);  // 700, 512, 100 + 60, and all the others
   CHECK(plan_groups({}, 160).empty());
 }
 

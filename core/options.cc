@@ -1,9 +1,12 @@
 #include "nestor/options.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
 #include "core/text.h"
+#include "nestor/search.h"
 
 namespace nestor {
 namespace {
@@ -19,24 +22,41 @@ constexpr std::array<std::pair<Role, const char*>, 8> kRoles = {{
     {Role::kCodeRetrieval, "code-retrieval"},
 }};
 
-}  // namespace
+constexpr std::array<std::pair<SearchMode, const char*>, 3> kSearchModes = {{
+    {SearchMode::kVector, "vector"},
+    {SearchMode::kKeyword, "keyword"},
+    {SearchMode::kHybrid, "hybrid"},
+}};
 
-const char* role_name(Role role) {
-  for (const auto& [value, name] : kRoles) {
-    if (value == role) return name;
+template <typename Names, typename Value>
+const char* name_of(const Names& names, Value value) {
+  for (const auto& [known, name] : names) {
+    if (known == value) return name;
   }
   return "unknown";
 }
 
-Result<Role> parse_role(std::string_view name) {
-  std::string known;
-  for (const auto& [value, role_text] : kRoles) {
-    if (name == role_text) return value;
-    known += known.empty() ? "" : ", ";
-    known += role_text;
+template <typename Value, std::size_t Count>
+Result<Value> parse_name(const std::array<std::pair<Value, const char*>, Count>& names,
+                         std::string_view kind, std::string_view typed) {
+  std::string there_are;
+  for (const auto& [value, name] : names) {
+    if (typed == name) return value;
+    there_are += there_are.empty() ? "" : ", ";
+    there_are += name;
   }
-  return Status(StatusCode::kInvalidArgument,
-                "no role " + quote_for_message(name, 64) + "; there are " + known);
+  return Status(StatusCode::kInvalidArgument, fmt::format("no {} {}; there are {}", kind,
+                                                          quote_for_message(typed, 64), there_are));
+}
+
+}  // namespace
+
+const char* role_name(Role role) { return name_of(kRoles, role); }
+Result<Role> parse_role(std::string_view name) { return parse_name(kRoles, "role", name); }
+
+const char* search_mode_name(SearchMode mode) { return name_of(kSearchModes, mode); }
+Result<SearchMode> parse_search_mode(std::string_view name) {
+  return parse_name(kSearchModes, "search mode", name);
 }
 
 }  // namespace nestor

@@ -76,8 +76,9 @@ Result<Database> open_database(const std::string& path, const OpenOptions& optio
                                             path, {.create_if_missing = options.create_if_missing,
                                                    .read_only = options.read_only,
                                                    .log = options.log}));
-    return Database(
-        std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options.log));
+    auto impl = std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options.log);
+    NESTOR_RETURN_IF_ERROR(impl->complete_postings());
+    return Database(std::move(impl));
   });
 }
 

@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/input_check.h"
+#include "query/passage_terms.h"
 #include "query/planner.h"
 #include "query/stopwatch.h"
 #include "query/store_source.h"
@@ -108,6 +109,10 @@ Result<bool> Database::Impl::create_collection(const std::string& name,
 
 Status Database::Impl::set_attribute(const std::string& collection, const std::string& name,
                                      const std::string& value) {
+  const bool language = name == query::kLanguageAttribute;
+  if (language && !value.empty()) {
+    NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const auto known, query::TextAnalyzer::make(value));
+  }
   const std::lock_guard writer(writing);
   NESTOR_ASSIGN_OR_RETURN(const auto found, find(*current_view(), collection));
   if (!found.has_value()) {
@@ -118,6 +123,10 @@ Status Database::Impl::set_attribute(const std::string& collection, const std::s
     return {};
   }
   NESTOR_RETURN_IF_ERROR(store->set_attribute(collection, name, value));
+  if (language) {
+    NESTOR_ASSIGN_OR_RETURN(const auto changed, store->find_collection(*store->view(), collection));
+    if (changed.has_value()) NESTOR_RETURN_IF_ERROR(query::build_postings(*store, *changed, {}));
+  }
   const std::unique_lock lock(state);
   view = store->view();
   if (const auto loaded = indexes.find(collection); loaded != indexes.end()) {
@@ -268,16 +277,40 @@ Result<query::CoarseResult> Database::Impl::coarse_pass(std::span<const float> q
 
 Result<SearchResult> Database::Impl::search_with(std::span<const float> query,
                                                  const SearchOptions& options,
+                                                 const QueryWords& words,
                                                  SearchResult result) const {
   ViewPointer seen = current_view();
   NESTOR_ASSIGN_OR_RETURN(auto found, find(*seen, options.collection));
   if (!found.has_value() || found->passages == 0) return result;
   Collection collection = std::move(*found);
-  NESTOR_ASSIGN_OR_RETURN(const query::CoarseResult coarse,
-                          coarse_pass(query, options, seen, collection));
-  NESTOR_RETURN_IF_ERROR(
-      query::finish_search(*store, *seen, collection, query, options, coarse, result));
+  query::CoarseResult coarse;
+  if (options.mode != SearchMode::kKeyword) {
+    NESTOR_ASSIGN_OR_RETURN(coarse, coarse_pass(query, options, seen, collection));
+  }
+  query::Words looked_up{.search = keywords, .query = words.query};
+  NESTOR_RETURN_IF_ERROR(query::finish_search(
+      {.store = *store, .view = *seen, .collection = collection}, query, options, coarse, looked_up,
+      options.snippet_bytes > 0 ? words.analyzer.get() : nullptr, result));
   return result;
+}
+
+Result<std::vector<float>> Database::Impl::embed_question(std::string_view text,
+                                                          const Collection& collection,
+                                                          const SearchOptions& options,
+                                                          SearchResult& result) const {
+  NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder_in_use, encoder());
+  NESTOR_RETURN_IF_ERROR(query::check_space(collection, encoder_in_use->info()));
+  result.explain.backend = encoder_in_use->info().backend;
+  result.explain.precision = encoder_in_use->info().precision;
+  const query::Stopwatch time;
+  const EmbedInput input{.text = text};
+  NESTOR_ASSIGN_OR_RETURN(
+      std::vector<Embedding> embedded,
+      encoder_in_use->encode({&input, 1}, options.role, {.stop = options.stop}));
+  result.explain.embed_seconds = time.seconds();
+  result.query_token_count = embedded[0].token_count;
+  result.query_truncated = embedded[0].truncated;
+  return std::move(embedded[0].vector);
 }
 
 Result<SearchResult> Database::Impl::search_text(std::string_view text,
@@ -289,41 +322,61 @@ Result<SearchResult> Database::Impl::search_text(std::string_view text,
   }
   NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
   if (!collection.has_value()) return SearchResult{};
-  if (collection->external) {
+  const bool only_words = options.mode == SearchMode::kKeyword;
+  if (collection->external && !only_words) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("collection '{}' keeps vectors that its callers bring; search it "
-                              "with a vector of width "
-                              "{}, not with words",
+                              "with a vector of width {}, or in keyword mode",
                               collection->name, collection->width));
   }
   if (collection->width > 0) {
     // A width the collection lacks is refused before the model is loaded for it.
-    const auto plan = query::make_plan(options, collection->width, true, collection->passages);
+    const auto plan =
+        query::make_plan(options, collection->width, !collection->external, collection->passages);
     if (!plan.ok()) return plan.status();
   }
-  NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder_in_use, encoder());
-  NESTOR_RETURN_IF_ERROR(query::check_space(*collection, encoder_in_use->info()));
+  QueryWords words;
+  if (options.mode != SearchMode::kVector || options.snippet_bytes > 0) {
+    NESTOR_ASSIGN_OR_RETURN(words.analyzer,
+                            query::TextAnalyzer::make(query::language_of(*collection)));
+    NESTOR_ASSIGN_OR_RETURN(words.query, query::parse_keyword_query(text, *words.analyzer));
+  }
   SearchResult result;
-  result.explain.backend = encoder_in_use->info().backend;
-  result.explain.precision = encoder_in_use->info().precision;
-  const query::Stopwatch time;
-  const EmbedInput input{.text = text};
-  NESTOR_ASSIGN_OR_RETURN(
-      const std::vector<Embedding> embedded,
-      encoder_in_use->encode({&input, 1}, options.role, {.stop = options.stop}));
-  result.explain.embed_seconds = time.seconds();
-  result.query_token_count = embedded[0].token_count;
-  result.query_truncated = embedded[0].truncated;
-  return search_with(embedded[0].vector, options, std::move(result));
+  if (collection->external) return search_with({}, options, words, std::move(result));
+  Result<std::vector<float>> vector = embed_question(text, *collection, options, result);
+  if (!vector.ok()) {
+    // Words need no model; only the cosines beside them do.
+    if (!only_words || vector.status().code() != StatusCode::kModelMissing) return vector.status();
+    log_to(log, LogLevel::kInfo, "no cosines beside the words: " + vector.status().message());
+    return search_with({}, options, words, std::move(result));
+  }
+  return search_with(vector.value(), options, words, std::move(result));
 }
 
 Result<SearchResult> Database::Impl::search_vector(std::span<const float> vector,
                                                    const SearchOptions& options) const {
   NESTOR_RETURN_IF_ERROR(query::check_search(options));
+  if (options.mode != SearchMode::kVector) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("a vector has no words to search by in {} mode; ask in text, or in "
+                              "vector mode",
+                              search_mode_name(options.mode)));
+  }
   NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
   if (!collection.has_value() || collection->width == 0) return SearchResult{};
   NESTOR_RETURN_IF_ERROR(query::check_vector(vector, collection->width, "the query"));
-  return search_with(vector, options, SearchResult{});
+  return search_with(vector, options, QueryWords{}, SearchResult{});
+}
+
+Status Database::Impl::complete_postings() {
+  if (store->read_only()) return {};
+  NESTOR_ASSIGN_OR_RETURN(const auto collections, store->collections(*current_view()));
+  for (const Collection& collection : collections) {
+    NESTOR_RETURN_IF_ERROR(query::build_postings(*store, collection, {}));
+  }
+  const std::unique_lock lock(state);
+  view = store->view();
+  return {};
 }
 
 Status Database::Impl::save_indexes() {

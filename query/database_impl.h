@@ -20,8 +20,10 @@
 #include "core/fair_shared_mutex.h"
 #include "nestor/database.h"
 #include "query/ingest.h"
+#include "query/keyword_search.h"
 #include "query/recovery.h"
 #include "query/search.h"
+#include "query/text_analysis.h"
 #include "query/text_encoder.h"
 #include "storage/document_store.h"
 
@@ -32,6 +34,13 @@ struct Database::Impl {
   struct LoadedIndex {
     storage::Collection collection;
     query::LoadedLadder loaded;
+  };
+
+  // A question as keyword search understands it, and what made it so; null where nothing asks for
+  // words.
+  struct QueryWords {
+    std::unique_ptr<query::TextAnalyzer> analyzer;
+    query::KeywordQuery query;
   };
 
   Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
@@ -51,6 +60,8 @@ struct Database::Impl {
   Result<SearchResult> search_text(std::string_view text, const SearchOptions& options) const;
   Result<SearchResult> search_vector(std::span<const float> vector,
                                      const SearchOptions& options) const;
+  // Postings of every collection that lacks them: of an older format, or left unfinished.
+  Status complete_postings();
   Status close();
 
   storage::DocumentStore::ViewPointer current_view() const;
@@ -68,6 +79,7 @@ struct Database::Impl {
   storage::DocumentStore::ViewPointer view;
   // Filled by const searches: a cache of what the view holds.
   mutable std::map<std::string, LoadedIndex> indexes;
+  mutable query::KeywordSearch keywords;
 
  private:
   // The coarse pass in the newest state; `seen` and `collection` become what it ran against.
@@ -75,8 +87,14 @@ struct Database::Impl {
                                           const SearchOptions& options,
                                           storage::DocumentStore::ViewPointer& seen,
                                           storage::Collection& collection) const;
+  // `query` may be empty in keyword mode.
   Result<SearchResult> search_with(std::span<const float> query, const SearchOptions& options,
-                                   SearchResult result) const;
+                                   const QueryWords& words, SearchResult result) const;
+  // The question as a vector; what it cost and by what goes into `result`.
+  Result<std::vector<float>> embed_question(std::string_view text,
+                                            const storage::Collection& collection,
+                                            const SearchOptions& options,
+                                            SearchResult& result) const;
   Status ensure_index(const std::string& name, int width) const;
   void publish(const storage::Commit& commit, const storage::Batch& batch);
   Status save_indexes();

@@ -12,6 +12,7 @@
 #include "core/text.h"
 #include "query/chunker.h"
 #include "query/input_check.h"
+#include "query/passage_terms.h"
 
 namespace nestor::query {
 namespace {
@@ -29,18 +30,6 @@ NumericMode mode_of(const ModelInfo& model) {
   if (model.precision == "bf16") return NumericMode::kBf16;
   if (model.precision == "int8") return NumericMode::kInt8;
   return NumericMode::kF32;
-}
-
-// "document title > heading path"; a path that begins with the title does not say it twice.
-std::string title_slot_of(std::string_view title, std::string_view heading_path) {
-  if (heading_path.empty()) return std::string(title);
-  if (title.empty()) return std::string(heading_path);
-  constexpr std::string_view kArrow = " > ";
-  if (heading_path == title) return std::string(title);
-  if (heading_path.starts_with(title) && heading_path.substr(title.size()).starts_with(kArrow)) {
-    return std::string(heading_path);
-  }
-  return fmt::format("{}{}{}", title, kArrow, heading_path);
 }
 
 Hash128 content_hash(std::string_view title_slot, std::string_view text) {
@@ -72,6 +61,7 @@ class Preparation {
         return Status(StatusCode::kCancelled, "adding was stopped");
       NESTOR_RETURN_IF_ERROR(take(document));
     }
+    NESTOR_RETURN_IF_ERROR(make_terms());
     NESTOR_RETURN_IF_ERROR(embed_pending());
     for (const auto& write : prepared_.batch.writes) {
       for (const storage::Row& row : write.rows)
@@ -236,6 +226,19 @@ class Preparation {
       return true;
     }
     return false;
+  }
+
+  Status make_terms() {
+    const std::string language =
+        collection_.has_value() ? language_of(*collection_) : kAutoLanguage;
+    NESTOR_ASSIGN_OR_RETURN(const std::unique_ptr<TextAnalyzer> analyzer,
+                            TextAnalyzer::make(language));
+    prepared_.batch.analysis = analysis_name(language);
+    for (storage::DocumentWrite& write : prepared_.batch.writes) {
+      NESTOR_ASSIGN_OR_RETURN(write.terms,
+                              make_document_terms(*analyzer, write.document, write.rows));
+    }
+    return {};
   }
 
   Status embed_pending() {

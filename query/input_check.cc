@@ -129,6 +129,35 @@ Status check_search(const SearchOptions& options) {
     return invalid(fmt::format("candidate_count is {}; 0 (chosen for you) to {} are possible",
                                options.candidate_count, kMostCandidates));
   }
+  if (options.offset < 0 || options.offset + options.k > kMostHits) {
+    return invalid(fmt::format("offset is {} with k {}; together they may be up to {}",
+                               options.offset, options.k, kMostHits));
+  }
+  if (options.per_document < 0) {
+    return invalid(fmt::format("per_document is {}; 0 (any number) or more is expected",
+                               options.per_document));
+  }
+  if (!(options.min_score >= -1 && options.min_score <= 1)) {
+    return invalid(
+        fmt::format("min_score is {}; a cosine, -1 to 1, is expected", options.min_score));
+  }
+  if (!(options.diversity_lambda >= 0 && options.diversity_lambda <= 1)) {
+    return invalid(fmt::format("diversity_lambda is {}; 0 (variety) to 1 (relevance) is expected",
+                               options.diversity_lambda));
+  }
+  if (options.snippet_bytes < 0) {
+    return invalid(
+        fmt::format("snippet_bytes is {}; 0 (none) or more is expected", options.snippet_bytes));
+  }
+  const FusionOptions& fusion = options.fusion;
+  if (!(fusion.vector_weight >= 0 && fusion.vector_weight <= 1)) {
+    return invalid(
+        fmt::format("fusion.vector_weight is {}; 0 to 1 is expected", fusion.vector_weight));
+  }
+  if (!(fusion.rank_constant > 0)) {
+    return invalid(
+        fmt::format("fusion.rank_constant is {}; more than 0 is expected", fusion.rank_constant));
+  }
   return {};
 }
 

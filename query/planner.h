@@ -15,6 +15,10 @@ struct Plan {
   bool exact = false;  // every passage is scored at rerank_width
 };
 
+// How many ranked passages the options need: offset and k, and more where some will be dropped
+// (per_document, diversity).
+std::int64_t wanted_hits(const SearchOptions& options);
+
 // Errors: kInvalidArgument (a width the collection does not have, all of them named; coarse wider
 // than rerank).
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,

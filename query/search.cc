@@ -10,14 +10,15 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/vector_math.h"
-#include "index/reranker.h"
+#include "query/selection.h"
+#include "query/snippet.h"
 #include "query/stopwatch.h"
-#include "query/store_source.h"
 
 namespace nestor::query {
 namespace {
 
 double cosine(std::span<const float> a, std::span<const float> b) {
+  if (a.empty()) return 0;
   const double lengths = std::sqrt(dot(a, a) * dot(b, b));
   return lengths > 0 ? std::clamp(dot(a, b) / lengths, -1.0, 1.0) : 0.0;
 }
@@ -45,65 +46,74 @@ Result<Hit> make_hit(const storage::Row& row, const storage::StoredDocument& sto
              .lines = row.passage.lines};
 }
 
-Status fetch_hits(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
-                  const storage::Collection& collection, std::span<const float> query,
-                  std::span<const std::uint64_t> ids, std::vector<Hit>& hits) {
-  NESTOR_ASSIGN_OR_RETURN(const std::vector<storage::Row> rows, store.rows(view, collection, ids));
+Status fetch_hits(const SearchPlace& place, std::span<const float> query,
+                  std::span<const FusionCandidate> chosen, std::vector<Hit>& hits) {
+  std::vector<std::uint64_t> ids;
+  ids.reserve(chosen.size());
+  for (const FusionCandidate& one : chosen) ids.push_back(one.row_id);
+  NESTOR_ASSIGN_OR_RETURN(const std::vector<storage::Row> rows,
+                          place.store.rows(place.view, place.collection, ids));
   std::map<std::string, storage::StoredDocument> documents;  // several hits may share one
-  for (const storage::Row& row : rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const storage::Row& row = rows[i];
     auto known = documents.find(row.document_key);
     if (known == documents.end()) {
-      NESTOR_ASSIGN_OR_RETURN(auto found,
-                              store.find_document(view, collection.id, row.document_key));
+      NESTOR_ASSIGN_OR_RETURN(
+          auto found, place.store.find_document(place.view, place.collection.id, row.document_key));
       if (!found.has_value()) {
         return {
             StatusCode::kDataLoss,
             fmt::format(
                 "row {} of collection '{}' belongs to document {}, which is not there; run `nestor "
                 "verify {}`",
-                row.id, collection.name, quote_for_message(row.document_key), store.path())};
+                row.id, place.collection.name, quote_for_message(row.document_key),
+                place.store.path())};
       }
       known = documents.emplace(row.document_key, std::move(*found)).first;
     }
     NESTOR_ASSIGN_OR_RETURN(Hit hit, make_hit(row, known->second, query));
+    hit.keyword_score = chosen[i].keyword;
+    hit.fused_score = chosen[i].fused;
     hits.push_back(std::move(hit));
+  }
+  return {};
+}
+
+Status add_snippets(const Words& words, std::int64_t bytes, TextAnalyzer& analyzer,
+                    std::vector<Hit>& hits) {
+  SnippetMaker maker(analyzer);
+  for (Hit& hit : hits) {
+    NESTOR_ASSIGN_OR_RETURN(Snippet snippet, maker.make(hit.text, words.query, bytes));
+    hit.snippet = snippet.bytes;
+    hit.matches = std::move(snippet.matches);
   }
   return {};
 }
 
 }  // namespace
 
-Status finish_search(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
-                     const storage::Collection& collection, std::span<const float> query,
-                     const SearchOptions& options, const CoarseResult& coarse,
-                     SearchResult& result) {
+Status finish_search(const SearchPlace& place, std::span<const float> query,
+                     const SearchOptions& options, const CoarseResult& coarse, Words& words,
+                     TextAnalyzer* analyzer, SearchResult& result) {
   const Plan& plan = coarse.plan;
-  result.explain.coarse_width = plan.coarse_width;
-  result.explain.rerank_width = plan.rerank_width;
-  result.explain.candidate_count = static_cast<std::int64_t>(coarse.candidates.size());
-  result.explain.passages = collection.passages;
-  result.explain.exact = plan.exact;
-  result.explain.coarse_seconds = coarse.seconds;
+  Explanation& explain = result.explain;
+  explain.mode = options.mode;
+  explain.coarse_width = plan.coarse_width;
+  explain.rerank_width = plan.rerank_width;
+  explain.candidate_count = static_cast<std::int64_t>(coarse.candidates.size());
+  explain.passages = place.collection.passages;
+  explain.exact = plan.exact;
+  explain.coarse_seconds = coarse.seconds;
   if (options.stop.stop_requested()) return {StatusCode::kCancelled, "the search was stopped"};
-
-  std::vector<std::uint64_t> ids;
-  ids.reserve(coarse.candidates.size());
-  for (const index::Candidate& candidate : coarse.candidates) ids.push_back(candidate.id);
-  if (plan.coarse_width != plan.rerank_width) {
-    const Stopwatch rerank_time;
-    const StoreSource source(store, view, collection);
-    NESTOR_ASSIGN_OR_RETURN(const auto ranked,
-                            index::rerank(source, query, plan.rerank_width, ids, options.k));
-    ids.clear();
-    for (const index::Candidate& candidate : ranked) ids.push_back(candidate.id);
-    result.explain.rerank_seconds = rerank_time.seconds();
-  }
-  if (static_cast<std::int64_t>(ids.size()) > options.k)
-    ids.resize(static_cast<std::size_t>(options.k));
-
+  NESTOR_ASSIGN_OR_RETURN(auto ranked,
+                          rank_passages(place, query, options, coarse, words, explain));
   const Stopwatch fetch_time;
-  NESTOR_RETURN_IF_ERROR(fetch_hits(store, view, collection, query, ids, result.hits));
-  result.explain.fetch_seconds = fetch_time.seconds();
+  NESTOR_ASSIGN_OR_RETURN(const auto chosen, select_hits(place, options, std::move(ranked)));
+  NESTOR_RETURN_IF_ERROR(fetch_hits(place, query, chosen, result.hits));
+  if (analyzer != nullptr) {
+    NESTOR_RETURN_IF_ERROR(add_snippets(words, options.snippet_bytes, *analyzer, result.hits));
+  }
+  explain.fetch_seconds = fetch_time.seconds();
   return {};
 }
 

@@ -101,6 +101,7 @@ Status check_batch(const Batch& batch, const Collection& collection) {
     NESTOR_CHECK(!write.rows.empty(), "a document without rows");
     NESTOR_RETURN_IF_ERROR(check_key(write.document.key));
     for (const Row& row : write.rows) NESTOR_RETURN_IF_ERROR(check_row(write, row, batch.width));
+    NESTOR_RETURN_IF_ERROR(check_terms(write));
   }
   return {};
 }
@@ -109,6 +110,7 @@ CommitPlan::CommitPlan(const RecordSource& source, CollectionRecord record, Stor
     : source_(source),
       record_(std::move(record)),
       state_(state),
+      terms_(source, record_.collection.id, record_.collection.sequence == 0),
       first_new_row_id_(record_.collection.next_row_id) {}
 
 Status CommitPlan::add(const Batch& batch) {
@@ -118,6 +120,7 @@ Status CommitPlan::add(const Batch& batch) {
     collection.space = batch.space;
     collection.model = batch.model;
   }
+  if (!batch.writes.empty()) NESTOR_RETURN_IF_ERROR(terms_.use_analysis(batch.analysis));
   for (const std::string& key : batch.removals) {
     NESTOR_ASSIGN_OR_RETURN(const bool was_there, take_away(key));
     if (was_there) ++commit_.removed_documents;
@@ -166,6 +169,7 @@ Result<bool> CommitPlan::take_away(const std::string& key) {
     batch_.Delete(row_keys[i]);
     return Status();
   }));
+  NESTOR_RETURN_IF_ERROR(terms_.take_away(old.first_row_id, batch_));
   take_from_digest(collection.digest, record_key, *value);
   batch_.Delete(record_key);
   --collection.documents;
@@ -188,6 +192,7 @@ Status CommitPlan::write(const DocumentWrite& write) {
   add_to_digest(collection.digest, record_key, value);
   ++collection.documents;
   collection.text_bytes += static_cast<std::int64_t>(write.document.text.size());
+  NESTOR_RETURN_IF_ERROR(terms_.write(stored.first_row_id, write.rows.size(), write.terms, batch_));
   std::int64_t passage_index = 0;
   for (Row row : write.rows) {
     row.id = collection.next_row_id++;
@@ -221,6 +226,7 @@ Status CommitPlan::finish() {
                            .digest = collection.digest,
                            .removed_row_ids = commit_.removed_row_ids};
   NESTOR_RETURN_IF_ERROR(append_journal(source_, entry, record_, batch_));
+  terms_.finish(batch_);
   const std::string key = catalog_key(collection.name);
   batch_.Put(key, encode_collection(key, record_));
   const std::string state_key = meta_key(kStateName);

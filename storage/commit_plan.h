@@ -11,6 +11,7 @@
 #include "storage/document_store.h"
 #include "storage/record_codec.h"
 #include "storage/record_source.h"
+#include "storage/term_index.h"
 
 namespace nestor::storage {
 
@@ -27,6 +28,8 @@ class CommitPlan {
   // kInvalidArgument (too large).
   Status add(const Batch& batch);
   void set_attribute(const std::string& name, const std::string& value);
+  // For postings alone, of rows that are there already.
+  [[nodiscard]] TermWriter& terms() { return terms_; }
   // Collection, journal and state records. To be called once, last. Errors: kDataLoss.
   Status finish();
 
@@ -47,6 +50,7 @@ class CommitPlan {
   StoreState state_;
   rocksdb::WriteBatch batch_;
   Commit commit_;
+  TermWriter terms_;
   std::uint64_t first_new_row_id_ = 0;
 };
 

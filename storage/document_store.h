@@ -22,7 +22,7 @@
 namespace nestor::storage {
 
 // This program's format. STORED. Older ones are read, newer ones refused with both numbers.
-inline constexpr int kFormatVersion = 1;
+inline constexpr int kFormatVersion = 2;
 
 struct StoreOptions {
   bool create_if_missing = true;
@@ -41,6 +41,7 @@ struct Batch {
   int width = 0;
   std::string space;
   std::string model;
+  std::string analysis = {};  // what made the terms of the writes; one for the whole collection
   std::vector<DocumentWrite> writes = {};
   std::vector<std::string> removals = {};  // unknown keys are passed over
 };
@@ -58,6 +59,10 @@ struct Changes {
   std::uint64_t first_new_row_id = 0;          // live rows from here on are new
   std::vector<std::uint64_t> removed_row_ids;  // may name rows that came and went in between
 };
+
+// The terms of a document's passages, one entry a row.
+using TermMaker = std::function<Result<std::vector<RowTerms>>(const StoredDocument& document,
+                                                              std::span<const Row> rows)>;
 
 class DocumentStore {
  public:
@@ -89,6 +94,13 @@ class DocumentStore {
   // space).
   virtual Result<Commit> commit(const Batch& batch) = 0;
 
+  // Postings of all passages that have none, in batches of a moderate size, each atomic; then the
+  // collection is complete. Postings of another analysis are taken away first, in the first batch.
+  // What a process did that died on the way stays. Errors: those of `make` and commit; kCancelled.
+  // Cost: reads every document and row.
+  virtual Status build_postings(const std::string& collection, const std::string& analysis,
+                                const TermMaker& make, std::stop_token stop) = 0;
+
   // The newest committed state.
   virtual ViewPointer view() const = 0;
   virtual std::uint64_t sequence(const View& view) const = 0;
@@ -113,6 +125,11 @@ class DocumentStore {
   virtual Status scan_rows(const View& view, const Collection& collection,
                            std::uint64_t first_row_id,
                            const std::function<bool(const Row&)>& visit) const = 0;
+  virtual Result<TermTotals> term_totals(const View& view, const Collection& collection) const = 0;
+  // Postings of a term by row id, of documents whose first row is `first_row_id` or later.
+  virtual Status scan_postings(const View& view, const Collection& collection,
+                               std::string_view term, std::uint64_t first_row_id,
+                               const std::function<void(const Posting&)>& visit) const = 0;
   // What came after `sequence`, or nothing when the store cannot tell (the journal does not reach
   // back, or the collection's digest at that sequence was another: the cache comes from another
   // history).

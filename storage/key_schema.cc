@@ -49,6 +49,22 @@ std::string row_key(std::uint32_t collection, std::uint64_t row_id) {
   return numbered_key(KeyTag::kRow, collection, row_id);
 }
 
+std::string term_totals_key(std::uint32_t collection) {
+  return key_prefix(KeyTag::kTermTotals, collection);
+}
+
+std::string posting_key(std::uint32_t collection, std::string_view term,
+                        std::uint64_t first_row_id) {
+  std::string key = key_prefix(KeyTag::kPosting, collection);
+  key.append(term).push_back('\0');
+  append_big_endian(key, first_row_id);
+  return key;
+}
+
+std::string document_terms_key(std::uint32_t collection, std::uint64_t first_row_id) {
+  return numbered_key(KeyTag::kDocumentTerms, collection, first_row_id);
+}
+
 std::string key_prefix(KeyTag tag) { return std::string(1, static_cast<char>(tag)); }
 
 std::string key_prefix(KeyTag tag, std::uint32_t collection) {
@@ -67,9 +83,7 @@ std::optional<ParsedKey> parse_key(std::string_view key) {
   if (key.empty()) return std::nullopt;
   ParsedKey parsed{.tag = static_cast<KeyTag>(key.front()), .name = {}};
   key.remove_prefix(1);
-  const bool in_collection = parsed.tag == KeyTag::kDocument || parsed.tag == KeyTag::kJournal ||
-                             parsed.tag == KeyTag::kRow;
-  if (in_collection) {
+  if (parsed.tag != KeyTag::kCatalog && parsed.tag != KeyTag::kMeta) {
     if (key.size() < kCollectionBytes) return std::nullopt;
     parsed.collection =
         static_cast<std::uint32_t>(read_big_endian(key.substr(0, kCollectionBytes)));
@@ -84,9 +98,21 @@ std::optional<ParsedKey> parse_key(std::string_view key) {
       return parsed;
     case KeyTag::kJournal:
     case KeyTag::kRow:
+    case KeyTag::kDocumentTerms:
       if (key.size() != kNumberBytes) return std::nullopt;
       parsed.number = read_big_endian(key);
       return parsed;
+    case KeyTag::kTermTotals:
+      if (!key.empty()) return std::nullopt;
+      return parsed;
+    case KeyTag::kPosting: {
+      const std::size_t end = key.find('\0');
+      if (end == 0 || end == std::string_view::npos || key.size() - end - 1 != kNumberBytes)
+        return std::nullopt;
+      parsed.name = key.substr(0, end);
+      parsed.number = read_big_endian(key.substr(end + 1));
+      return parsed;
+    }
   }
   return std::nullopt;
 }
@@ -106,6 +132,14 @@ std::string describe_key(std::string_view key) {
       return fmt::format("record {}", quote_for_message(parsed->name));
     case KeyTag::kRow:
       return fmt::format("row {} of collection {}", parsed->number, parsed->collection);
+    case KeyTag::kTermTotals:
+      return fmt::format("totals of the terms of collection {}", parsed->collection);
+    case KeyTag::kPosting:
+      return fmt::format("posting of {} for row {} of collection {}",
+                         quote_for_message(parsed->name), parsed->number, parsed->collection);
+    case KeyTag::kDocumentTerms:
+      return fmt::format("terms of the document at row {} of collection {}", parsed->number,
+                         parsed->collection);
   }
   return "unknown key";
 }

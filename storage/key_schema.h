@@ -12,11 +12,14 @@ namespace nestor::storage {
 
 // STORED: never renumber.
 enum class KeyTag : char {
-  kCatalog = 'c',   // name of a collection
-  kDocument = 'd',  // collection id (4 bytes), key
-  kJournal = 'j',   // collection id (4), sequence (8)
-  kMeta = 'm',      // name
-  kRow = 'r',       // collection id (4), row id (8)
+  kCatalog = 'c',        // name of a collection
+  kDocument = 'd',       // collection id (4 bytes), key
+  kJournal = 'j',        // collection id (4), sequence (8)
+  kTermTotals = 'k',     // collection id (4)
+  kMeta = 'm',           // name
+  kPosting = 'p',        // collection id (4), term, NUL, first row id of the document (8)
+  kRow = 'r',            // collection id (4), row id (8)
+  kDocumentTerms = 't',  // collection id (4), first row id of the document (8)
 };
 
 std::string catalog_key(std::string_view collection_name);
@@ -24,6 +27,11 @@ std::string document_key(std::uint32_t collection, std::string_view key);
 std::string journal_key(std::uint32_t collection, std::uint64_t sequence);
 std::string meta_key(std::string_view name);
 std::string row_key(std::uint32_t collection, std::uint64_t row_id);
+std::string term_totals_key(std::uint32_t collection);
+// REQUIRES: a term without NUL, so that no term's keys lie among another's.
+std::string posting_key(std::uint32_t collection, std::string_view term,
+                        std::uint64_t first_row_id);
+std::string document_terms_key(std::uint32_t collection, std::uint64_t first_row_id);
 
 // What all keys of the tag (and collection) begin with, and the first key after all of them.
 std::string key_prefix(KeyTag tag);
@@ -32,9 +40,9 @@ std::string prefix_end(std::string prefix);
 
 struct ParsedKey {
   KeyTag tag = KeyTag::kMeta;
-  std::uint32_t collection = 0;  // documents, journal, rows
+  std::uint32_t collection = 0;  // all but catalog and meta
   std::uint64_t number = 0;      // sequence or row id
-  std::string_view name;         // catalog, documents, meta; points into the key given
+  std::string_view name;  // of catalog, documents, meta, or the term; points into the key given
 };
 // Nothing where the bytes are no key of this schema.
 std::optional<ParsedKey> parse_key(std::string_view key);

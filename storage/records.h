@@ -65,11 +65,40 @@ struct StoredDocument {
   std::uint32_t split_tokens = 0;  // the cut it was made with; 0: not split
 };
 
+// Where one term stands in one passage.
+struct RowTerm {
+  std::string term;                      // 1 to 128 bytes without NUL
+  std::vector<std::uint32_t> positions;  // ascending, not empty
+};
+
+// All terms of one passage, each once, in byte order.
+struct RowTerms {
+  std::uint32_t length = 0;  // words of the passage, for BM25
+  std::vector<RowTerm> terms;
+};
+
+// What BM25 asks of a collection as a whole.
+struct TermTotals {
+  bool complete = false;  // every passage has its postings
+  std::string analysis;   // names what made terms of texts; postings of two do not mix
+  std::int64_t rows = 0;
+  std::int64_t length = 0;  // words in all of them
+  bool operator==(const TermTotals&) const = default;
+};
+
+// One term in one passage, as read back.
+struct Posting {
+  std::uint64_t row_id = 0;
+  std::uint32_t length = 0;  // words of the passage
+  std::vector<std::uint32_t> positions;
+};
+
 // One document to be written, with all of its passages in order; replaces what the key held.
 struct DocumentWrite {
   Document document;
   std::uint32_t split_tokens = 0;
-  std::vector<Row> rows;  // at least one
+  std::vector<Row> rows;        // at least one
+  std::vector<RowTerms> terms;  // one a row, or none at all: passages without words
 };
 
 }  // namespace nestor::storage

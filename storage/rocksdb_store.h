@@ -36,6 +36,8 @@ class RocksdbStore final : public DocumentStore {
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value) override;
   Result<Commit> commit(const Batch& batch) override;
+  Status build_postings(const std::string& collection, const std::string& analysis,
+                        const TermMaker& make, std::stop_token stop) override;
   ViewPointer view() const override;
   std::uint64_t sequence(const View& view) const override;
   Result<std::vector<Collection>> collections(const View& view) const override;
@@ -52,6 +54,10 @@ class RocksdbStore final : public DocumentStore {
                       std::span<const std::uint64_t> ids, int width, float* out) const override;
   Status scan_rows(const View& view, const Collection& collection, std::uint64_t first_row_id,
                    const std::function<bool(const Row&)>& visit) const override;
+  Result<TermTotals> term_totals(const View& view, const Collection& collection) const override;
+  Status scan_postings(const View& view, const Collection& collection, std::string_view term,
+                       std::uint64_t first_row_id,
+                       const std::function<void(const Posting&)>& visit) const override;
   Result<std::optional<Changes>> changes_since(const View& view, const Collection& collection,
                                                std::uint64_t sequence,
                                                const Hash128& digest) const override;
@@ -69,6 +75,8 @@ class RocksdbStore final : public DocumentStore {
   Status check_writable() const;
   // Synced write, watermark, new view. Whatever goes wrong closes the store for writing.
   Status publish(rocksdb::WriteBatch& batch, const StoreState& state);
+  Status build_postings_batch(const std::string& collection, const TermMaker& make,
+                              std::string& after, bool& done);
   Result<CollectionRecord> require_collection(const std::string& name) const;
   // Puts the collection's name before a failure that knows only its number.
   Status named(const Status& status, const View& view, std::uint32_t collection) const;

@@ -182,6 +182,24 @@ Result<Checked> open_checked_read_only(const std::string& path, const Manifest& 
   return checked;
 }
 
+// An older database that is written to is one of this format from now on, and older programs refuse
+// it. The manifest first: a program of that age looks at nothing else.
+Status raise_format(const std::string& path, rocksdb::DB& db, const Manifest& manifest) {
+  if (manifest.format_version < kFormatVersion) {
+    Manifest raised = manifest;
+    raised.format_version = kFormatVersion;
+    NESTOR_RETURN_IF_ERROR(write_manifest(path, raised));
+  }
+  NESTOR_ASSIGN_OR_RETURN(StoreFormat format, RecordSource(db, nullptr).format());
+  if (format.format_version == kFormatVersion) return {};
+  format.format_version = kFormatVersion;
+  const std::string key = meta_key(kFormatName);
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return status_from_rocksdb(db.Put(options, key, encode_format(key, format)),
+                             "raise the format of " + path);
+}
+
 Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                                                         const Manifest& manifest, FolderLock lock,
                                                         FreeBytesFunction free_bytes) {
@@ -200,6 +218,7 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                               "it",
                               path, checked.state.sequence, state.sequence));
   }
+  NESTOR_RETURN_IF_ERROR(raise_format(path, *db, manifest));
   NESTOR_ASSIGN_OR_RETURN(WatermarkWriter watermark,
                           WatermarkWriter::open(path, manifest.database_id));
   // A batch whose writer died between log and mark: from now on it is served, so it counts.

@@ -14,6 +14,7 @@
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/record_digest.h"
+#include "storage/term_verifier.h"
 
 namespace nestor::storage {
 namespace {
@@ -35,9 +36,11 @@ struct CollectionCheck {
   std::vector<DocumentRows> documents;
   std::size_t next_document = 0;  // the one whose rows come by
   std::int64_t rows_seen = 0;     // of that one
+  TermVerifier terms;
 };
 
-// Keys come in the order of their tags: collections, documents, journal, meta, rows (key_schema.h).
+// Keys come in the order of their tags: collections, documents, journal, totals of terms, meta,
+// postings, rows, lists of terms (key_schema.h).
 class StoreVerifier {
  public:
   StoreVerifier(const RecordSource& source, std::stop_token stop)
@@ -119,7 +122,9 @@ Status StoreVerifier::on_record(std::string_view key, std::string_view value) {
   }
   if (parsed->tag == KeyTag::kDocument) return on_document(found->second, key, value);
   if (parsed->tag == KeyTag::kRow) return on_row(found->second, key, value);
-  return {};
+  if (parsed->tag == KeyTag::kJournal) return {};
+  return note(found->second.terms.on_record(*parsed, key, value)
+                  .with_context("collection '" + found->second.record.collection.name + "'"));
 }
 
 Status StoreVerifier::on_collection(std::string_view key, std::string_view value) {
@@ -131,7 +136,8 @@ Status StoreVerifier::on_collection(std::string_view key, std::string_view value
   if (!collections_
            .try_emplace(
                id,
-               CollectionCheck{.record = std::move(record).value(), .found = {}, .documents = {}})
+               CollectionCheck{
+                   .record = std::move(record).value(), .found = {}, .documents = {}, .terms = {}})
            .second) {
     problem(fmt::format("collection '{}' has the id {} of another", name, id));
   }
@@ -148,6 +154,7 @@ Status StoreVerifier::on_document(CollectionCheck& check, std::string_view key,
     return note(stored.status().with_context("collection '" + check.record.collection.name + "'"));
   }
   StoredDocument document = std::move(stored).value();
+  check.terms.on_document(document);
   const auto text_bytes = static_cast<std::int64_t>(document.document.text.size());
   check.found.text_bytes += text_bytes;
   check.documents.push_back({.first_row_id = document.first_row_id,
@@ -230,6 +237,8 @@ void StoreVerifier::finish_document(CollectionCheck& check) {
 Status StoreVerifier::finish_collection(CollectionCheck& check) {
   while (check.next_document < check.documents.size()) finish_document(check);
   compare_counts(check);
+  check.terms.finish(check.record.collection.name,
+                     [this](std::string sentence) { problem(std::move(sentence)); });
   return note(check_journal(source_, check.record));
 }
 

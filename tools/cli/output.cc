@@ -72,6 +72,12 @@ std::string snippet(std::string_view text, bool under_heading, int width) {
   return out;
 }
 
+// The passage from where its snippet begins.
+std::string_view why_found(const Hit& hit) {
+  const auto begin = static_cast<std::size_t>(hit.snippet.begin);
+  return std::string_view(hit.text).substr(begin <= hit.text.size() ? begin : 0);
+}
+
 }  // namespace
 
 Json new_json() { return Json{{"schema_version", kSchemaVersion}}; }
@@ -135,21 +141,31 @@ Json hit_as_json(const Hit& hit, const PathPrefix& paths) {
     json["path"] = json_text(path);
   }
   json["bytes"] = {hit.bytes.begin, hit.bytes.end};
+  if (hit.keyword_score > 0) json["keyword_score"] = hit.keyword_score;
+  if (hit.fused_score > 0) json["fused_score"] = hit.fused_score;
+  if (hit.snippet.end > hit.snippet.begin) {
+    json["snippet"] = {hit.snippet.begin, hit.snippet.end};
+    json["matches"] = Json::array();
+    for (const ByteRange& match : hit.matches) json["matches"].push_back({match.begin, match.end});
+  }
   json["lines"] = {hit.lines.first, hit.lines.last};
   return json;
 }
 
 Json explanation_as_json(const Explanation& explain) {
   Json json;
+  json["mode"] = search_mode_name(explain.mode);
   json["coarse_width"] = explain.coarse_width;
   json["rerank_width"] = explain.rerank_width;
   json["candidates"] = explain.candidate_count;
+  json["keyword_matches"] = explain.keyword_count;
   json["passages"] = explain.passages;
   json["exact"] = explain.exact;
   json["backend"] = explain.backend;
   json["embed_seconds"] = explain.embed_seconds;
   json["coarse_seconds"] = explain.coarse_seconds;
   json["rerank_seconds"] = explain.rerank_seconds;
+  json["keyword_seconds"] = explain.keyword_seconds;
   json["fetch_seconds"] = explain.fetch_seconds;
   return json;
 }
@@ -175,13 +191,23 @@ std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Termin
   // Path and score stay whole for whoever copies them; the rest gives way to the width.
   const int used = static_cast<int>(name.size() + range.size() + score.size()) + 5;
   if (terminal.interactive) about = cut_to_columns(about, std::max(terminal.width - used, 20));
-  return fmt::format("{}:{}  {}{}{}\n{}", styled(terminal, Style::kCyan, name), range,
-                     styled(terminal, Style::kGreen, score), about.empty() ? "" : "  ",
-                     styled(terminal, Style::kBold, about),
-                     snippet(hit.text, !hit.heading_path.empty(), terminal.width));
+  return fmt::format(
+      "{}:{}  {}{}{}\n{}", styled(terminal, Style::kCyan, name), range,
+      styled(terminal, Style::kGreen, score), about.empty() ? "" : "  ",
+      styled(terminal, Style::kBold, about),
+      snippet(why_found(hit), !hit.heading_path.empty() && hit.snippet.begin == 0, terminal.width));
 }
 
 std::string plan_for_people(const Explanation& explain) {
+  const std::string by_words = fmt::format("{} by words", with_thousands(explain.keyword_count));
+  if (explain.mode == SearchMode::kKeyword) {
+    return fmt::format("{} of {}", by_words, counted(explain.passages, "passage"));
+  }
+  if (explain.mode == SearchMode::kHybrid) {
+    Explanation meaning = explain;
+    meaning.mode = SearchMode::kVector;
+    return fmt::format("{}, and {}", plan_for_people(meaning), by_words);
+  }
   if (explain.exact) {
     return fmt::format("{} wide, exact over {}", explain.rerank_width,
                        counted(explain.passages, "passage"));

@@ -20,6 +20,7 @@ namespace nestor::cli {
 namespace {
 
 constexpr std::size_t kMostQuestionBytes = 1 << 20;
+constexpr std::int64_t kSnippetForPeople = 300;
 
 struct SearchCommandOptions {
   std::string target;
@@ -27,6 +28,9 @@ struct SearchCommandOptions {
   std::string database;
   SearchOptions search;
   std::string role = "query";
+  std::string mode = "vector";
+  std::string fusion = "weighted";
+  double vector_weight = -1;  // below 0: that of the fusion
   std::string precision = {};
   std::string vector;
   std::string vector_file;
@@ -175,10 +179,10 @@ void print_footer(const SearchCommandOptions& options, const SearchResult& found
   context.note(fmt::format("{} in {}  ({}; {})", counted(std::int64_t(found.hits.size()), "result"),
                            seconds_text(seconds), plan_for_people(explain), mode));
   if (!options.explain) return;
-  context.note(
-      fmt::format("  embed {}, coarse {}, rerank {}, fetch {}", seconds_text(explain.embed_seconds),
-                  seconds_text(explain.coarse_seconds), seconds_text(explain.rerank_seconds),
-                  seconds_text(explain.fetch_seconds)));
+  context.note(fmt::format(
+      "  embed {}, coarse {}, rerank {}, words {}, fetch {}", seconds_text(explain.embed_seconds),
+      seconds_text(explain.coarse_seconds), seconds_text(explain.rerank_seconds),
+      seconds_text(explain.keyword_seconds), seconds_text(explain.fetch_seconds)));
 }
 
 int run_search(const SearchCommandOptions& options, Context& context) {
@@ -187,6 +191,19 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Result<Role> role = parse_role(options.role);
   if (!role.ok()) return context.fail(role.status());
   search.role = role.value();
+  const Result<SearchMode> mode = parse_search_mode(options.mode);
+  if (!mode.ok()) return context.fail(mode.status());
+  search.mode = mode.value();
+  if (options.fusion == "rrf") {
+    search.fusion.method = FusionOptions::Method::kReciprocalRank;
+    search.fusion.vector_weight = 0.5;
+  }
+  if (options.vector_weight >= 0) search.fusion.vector_weight = options.vector_weight;
+  // People are shown where the words stand.
+  if (search.mode != SearchMode::kVector && search.snippet_bytes == 0 && !options.json &&
+      !options.jsonl) {
+    search.snippet_bytes = kSnippetForPeople;
+  }
   if (const Status checked = query::check_search(search); !checked.ok()) {
     return context.fail(checked);
   }
@@ -213,6 +230,28 @@ int run_search(const SearchCommandOptions& options, Context& context) {
     print_footer(options, found.value(), passed.count(), context);
   }
   return found.value().hits.empty() ? kExitNoHits : kExitOk;
+}
+
+void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
+  command
+      .add_option("--mode", options.mode,
+                  "vector: by meaning; keyword: by words, \"phrases\", -without; hybrid: both")
+      ->capture_default_str();
+  command
+      .add_option("--fusion", options.fusion, "How hybrid joins the two: weighted or rrf (by rank)")
+      ->check(CLI::IsMember({"weighted", "rrf"}))
+      ->capture_default_str();
+  command.add_option("--vector-weight", options.vector_weight,
+                     "What meaning counts in hybrid, 0 to 1 (default: 0.83; rrf: 0.5)");
+  command.add_option("--offset", options.search.offset, "Leave out so many of the best");
+  command.add_option("--min-score", options.search.min_score,
+                     "Leave out passages with a lower cosine, -1 to 1");
+  command.add_option("--per-document", options.search.per_document,
+                     "At most so many passages of one document");
+  command.add_option("--diversity", options.search.diversity_lambda,
+                     "1: the nearest; less: the nearest that say something else (MMR's lambda)");
+  command.add_option("--snippet", options.search.snippet_bytes,
+                     "In JSON: where the words stand, in about so many bytes");
 }
 
 void add_output_options(CLI::App& command, SearchCommandOptions& options) {
@@ -246,6 +285,7 @@ void add_search_command(CLI::App& app, Context& context) {
                      "Width of the second pass (default: chosen)");
   command.add_option("--candidates", options->search.candidate_count,
                      "Passages that the first pass hands on (default: chosen)");
+  add_ranking_options(command, *options);
   command.add_option("--precision", options->precision, kPrecisionHelp);
   CLI::Option* vector =
       command.add_option("--vector", options->vector,

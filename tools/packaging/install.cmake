@@ -27,7 +27,7 @@ install(FILES ${PROJECT_BINARY_DIR}/nestorConfig.cmake
 if(NOT BUILD_SHARED_LIBS)
   set(nestor_pc_requires "rocksdb sentencepiece libxxhash fmt icu-i18n icu-uc libcrypto")
   list(JOIN openblas_LDFLAGS " " nestor_pc_libs)
-  string(APPEND nestor_pc_libs " -lfaiss -lgomp -llapack -lblas -lpthread")
+  string(APPEND nestor_pc_libs " -lfaiss -lstemmer -lgomp -llapack -lblas -lpthread")
 endif()
 # The prefix is found from where the file lies, so that an installed tree can be moved.
 file(RELATIVE_PATH nestor_pc_prefix

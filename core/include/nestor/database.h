@@ -31,11 +31,10 @@
 #include "nestor/embedder.h"
 #include "nestor/export.h"
 #include "nestor/options.h"
+#include "nestor/search.h"
 #include "nestor/status.h"
 
 namespace nestor {
-
-inline constexpr const char* kDefaultCollection = "default";
 
 struct OpenOptions {
   bool create_if_missing = true;
@@ -74,55 +73,6 @@ struct AddReport {
 
 struct RemoveOptions {
   std::string collection = kDefaultCollection;
-};
-
-struct SearchOptions {
-  std::int64_t k = 10;  // passages to return, 1 to 10,000
-  std::string collection = kDefaultCollection;
-  // 0: chosen by the planner. Otherwise one of the collection's widths. Equal widths mean an exact
-  // search.
-  int coarse_width = 0;
-  int rerank_width = 0;
-  // Candidates of the coarse pass that are ranked again; 0: chosen by the planner. At least k are
-  // kept.
-  std::int64_t candidate_count = 0;
-  Role role = Role::kQuery;  // the prompt of the question
-  std::stop_token stop = {};
-};
-
-struct Hit {
-  std::string key;           // of the document
-  std::int64_t passage = 0;  // its passage, from 0
-  double score = 0;          // exact cosine at the full width, whatever the plan was
-  std::string title;         // of the document
-  std::string text;          // of the passage
-  std::string heading_path;  // "Chapter > Section", empty when there is none
-  Metadata metadata;         // of the document
-  ByteRange bytes;           // of the passage in the document's text
-  LineRange lines;
-};
-
-// What a search did, for people who ask why.
-struct Explanation {
-  int coarse_width = 0;
-  int rerank_width = 0;
-  std::int64_t candidate_count = 0;  // ranked at rerank_width
-  std::int64_t passages = 0;         // in the collection
-  bool exact = false;   // the plan cannot miss: every passage was scored at rerank_width
-  std::string backend;  // of the query's embedding; empty for a given vector
-  std::string precision;
-  double embed_seconds = 0;
-  double coarse_seconds = 0;
-  double rerank_seconds = 0;
-  double fetch_seconds = 0;
-};
-
-struct SearchResult {
-  // Best first by the rerank width; fewer than k only if the collection holds fewer.
-  std::vector<Hit> hits;
-  int query_token_count = 0;  // 0 for a given vector
-  bool query_truncated = false;
-  Explanation explain;
 };
 
 struct CollectionOptions {
@@ -206,8 +156,10 @@ class NESTOR_API Database {
                                              const std::string& after = {},
                                              std::int64_t limit = 1000) const;
 
-  // Passages nearest to the question. Errors: kInvalidArgument, kNotFound (the collection),
-  // kModelMissing, kModelMismatch, kCancelled.
+  // Passages that answer the question, by meaning, by words or by both (options.mode).
+  // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,
+  // kFailedPrecondition (words of a collection whose words are not indexed: what to do),
+  // kCancelled.
   Result<SearchResult> search(std::string_view query, const SearchOptions& options = {}) const;
   // The same for a vector of the collection's width; it need not have unit length.
   Result<SearchResult> search_vector(std::span<const float> vector,

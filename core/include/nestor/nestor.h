@@ -5,5 +5,6 @@
 #include "nestor/document.h"
 #include "nestor/embedder.h"
 #include "nestor/options.h"
+#include "nestor/search.h"
 #include "nestor/status.h"
 #include "nestor/version.h"

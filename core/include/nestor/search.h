@@ -1,0 +1,109 @@
+// What a search is asked and what it gives. Threads: values.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestor/document.h"
+#include "nestor/export.h"
+#include "nestor/options.h"
+#include "nestor/status.h"
+
+namespace nestor {
+
+inline constexpr const char* kDefaultCollection = "default";
+
+// What ranks the passages.
+enum class SearchMode : int {
+  kVector = 0,   // cosine of the embeddings: meaning
+  kKeyword = 1,  // BM25 of the words: names, codes, "exact phrases", -without, +with
+  kHybrid = 2,   // both, fused
+};
+// "vector", "keyword", "hybrid".
+NESTOR_API const char* search_mode_name(SearchMode mode);
+// Errors: kInvalidArgument names the modes there are.
+NESTOR_API Result<SearchMode> parse_search_mode(std::string_view name);
+
+// How hybrid mode makes one order of two.
+struct FusionOptions {
+  // kWeighted: w * cosine between the lowest and the highest of the candidates
+  //            + (1 - w) * BM25 over the most that any passage could have.
+  // kReciprocalRank: w / (constant + rank by cosine) + (1 - w) / (constant + rank by BM25).
+  enum class Method : int { kWeighted = 0, kReciprocalRank = 1 };
+  Method method = Method::kWeighted;
+  double vector_weight = 0.83;  // w, 0 to 1; measured (DECISIONS.md)
+  double rank_constant = 60;
+};
+
+struct SearchOptions {
+  std::int64_t k = 10;  // passages to return, 1 to 10,000
+  std::string collection = kDefaultCollection;
+  SearchMode mode = SearchMode::kVector;
+  FusionOptions fusion = {};
+  // 0: chosen by the planner. Otherwise one of the collection's widths. Equal widths mean an exact
+  // search.
+  int coarse_width = 0;
+  int rerank_width = 0;
+  // Candidates of the coarse pass that are ranked again; 0: chosen by the planner. At least k are
+  // kept.
+  std::int64_t candidate_count = 0;
+  std::int64_t offset = 0;        // passages to pass over, best first; with k at most 10,000
+  double min_score = -1;          // passages with a lower exact cosine are left out, -1 to 1
+  std::int64_t per_document = 0;  // the most passages of one document; 0: any number
+  // Variety (maximal marginal relevance): 1 ranks by relevance alone, 0 by difference from the
+  // passages before alone.
+  double diversity_lambda = 1;
+  // About how long Hit::snippet is; 0: none is made. Cost: some 0.2 ms a kilobyte of passage.
+  std::int64_t snippet_bytes = 0;
+  Role role = Role::kQuery;  // the prompt of the question
+  std::stop_token stop = {};
+};
+
+struct Hit {
+  std::string key;           // of the document
+  std::int64_t passage = 0;  // its passage, from 0
+  double score = 0;          // exact cosine at the full width, whatever the plan or the mode was
+  double keyword_score = 0;  // BM25; 0 in vector mode and where no word of the query stands
+  double fused_score = 0;    // what hybrid mode ranked by
+  std::string title;         // of the document
+  std::string text;          // of the passage
+  std::string heading_path;  // "Chapter > Section", empty when there is none
+  Metadata metadata;         // of the document
+  ByteRange bytes;           // of the passage in the document's text
+  LineRange lines;
+  // Of `text`: the part that shows why it was found, and the query's words in it.
+  ByteRange snippet = {};
+  std::vector<ByteRange> matches = {};
+};
+
+// What a search did, for people who ask why.
+struct Explanation {
+  SearchMode mode = SearchMode::kVector;
+  int coarse_width = 0;  // 0 in keyword mode
+  int rerank_width = 0;
+  std::int64_t candidate_count = 0;  // ranked at rerank_width
+  std::int64_t keyword_count = 0;    // found by words
+  std::int64_t passages = 0;         // in the collection
+  bool exact = false;   // the plan cannot miss: every passage was scored at rerank_width
+  std::string backend;  // of the query's embedding; empty for a given vector
+  std::string precision;
+  double embed_seconds = 0;
+  double coarse_seconds = 0;
+  double rerank_seconds = 0;
+  double keyword_seconds = 0;
+  double fetch_seconds = 0;
+};
+
+struct SearchResult {
+  // Best first by the rerank width, by BM25 or by the fused score; fewer than k only if the
+  // collection, the words or min_score give no more.
+  std::vector<Hit> hits;
+  int query_token_count = 0;  // 0 for a given vector
+  bool query_truncated = false;
+  Explanation explain;
+};
+
+}  // namespace nestor

@@ -1,0 +1,167 @@
+#include "query/ranking.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "core/macros.h"
+#include "index/reranker.h"
+#include "query/stopwatch.h"
+#include "query/store_source.h"
+
+namespace nestor::query {
+namespace {
+
+class Ranking {
+ public:
+  Ranking(const SearchPlace& place, std::span<const float> query, const SearchOptions& options,
+          const CoarseResult& coarse, Words& words, Explanation& explain)
+      : place_(place),
+        source_(place.store, place.view, place.collection),
+        query_(query),
+        options_(options),
+        coarse_(coarse),
+        words_(words),
+        explain_(explain) {}
+
+  Result<std::vector<FusionCandidate>> by_vector() {
+    std::vector<FusionCandidate> ranked;
+    if (coarse_.plan.coarse_width == coarse_.plan.rerank_width) {
+      for (const index::Candidate& candidate : coarse_.candidates)
+        ranked.push_back({.row_id = candidate.id, .cosine = candidate.score});
+      return ranked;
+    }
+    std::vector<std::uint64_t> ids;
+    ids.reserve(coarse_.candidates.size());
+    for (const index::Candidate& candidate : coarse_.candidates) ids.push_back(candidate.id);
+    return with_cosine(ids, coarse_.plan.rerank_width);
+  }
+
+  Result<std::vector<FusionCandidate>> by_words() {
+    NESTOR_ASSIGN_OR_RETURN(const KeywordRanking found, find_words());
+    std::vector<FusionCandidate> ranked;
+    for (const KeywordHit& hit : found.hits)
+      ranked.push_back({.row_id = hit.row_id, .keyword = hit.score});
+    if (query_.empty()) return ranked;
+    NESTOR_ASSIGN_OR_RETURN(const auto cosines,
+                            with_cosine(ids_of(ranked), place_.collection.width));
+    std::unordered_map<std::uint64_t, double> cosine_of;
+    for (const FusionCandidate& one : cosines) cosine_of[one.row_id] = one.cosine;
+    for (FusionCandidate& one : ranked) one.cosine = cosine_of[one.row_id];
+    return ranked;
+  }
+
+  Result<std::vector<FusionCandidate>> by_both() {
+    NESTOR_ASSIGN_OR_RETURN(std::vector<FusionCandidate> candidates, by_vector());
+    const auto depth = static_cast<std::size_t>(wanted_hits(options_));
+    if (candidates.size() > depth) candidates.resize(depth);
+    NESTOR_ASSIGN_OR_RETURN(const KeywordRanking found, find_words());
+    NESTOR_RETURN_IF_ERROR(add_word_scores(candidates));
+    std::unordered_set<std::uint64_t> known;
+    for (const FusionCandidate& one : candidates) known.insert(one.row_id);
+    std::vector<std::uint64_t> only_words;
+    std::unordered_map<std::uint64_t, double> score_of;
+    for (const KeywordHit& hit : found.hits) {
+      if (known.contains(hit.row_id)) continue;
+      only_words.push_back(hit.row_id);
+      score_of[hit.row_id] = hit.score;
+    }
+    NESTOR_ASSIGN_OR_RETURN(const auto others, with_cosine(only_words, coarse_.plan.rerank_width));
+    for (FusionCandidate one : others) {
+      one.keyword = score_of[one.row_id];
+      candidates.push_back(one);
+    }
+    return fused(std::move(candidates), found.bound);
+  }
+
+ private:
+  static std::vector<std::uint64_t> ids_of(std::span<const FusionCandidate> candidates) {
+    std::vector<std::uint64_t> ids;
+    ids.reserve(candidates.size());
+    for (const FusionCandidate& one : candidates) ids.push_back(one.row_id);
+    return ids;
+  }
+
+  // All of them, best cosine first.
+  Result<std::vector<FusionCandidate>> with_cosine(std::span<const std::uint64_t> ids, int width) {
+    const Stopwatch time;
+    NESTOR_ASSIGN_OR_RETURN(
+        const auto scored,
+        index::rerank(source_, query_, width, ids, static_cast<std::int64_t>(ids.size())));
+    explain_.rerank_seconds += time.seconds();
+    std::vector<FusionCandidate> ranked;
+    ranked.reserve(scored.size());
+    for (const index::Candidate& one : scored)
+      ranked.push_back({.row_id = one.id, .cosine = one.score});
+    return ranked;
+  }
+
+  Result<KeywordRanking> find_words() {
+    const Stopwatch time;
+    KeywordOptions options;
+    options.k = wanted_hits(options_);
+    options.stop = options_.stop;
+    Result<KeywordRanking> found =
+        words_.search.search(place_.store, place_.view, place_.collection, words_.query, options);
+    explain_.keyword_seconds += time.seconds();
+    if (found.ok()) explain_.keyword_count = static_cast<std::int64_t>(found.value().hits.size());
+    return found;
+  }
+
+  // What a required or an excluded phrase rules out goes.
+  Status add_word_scores(std::vector<FusionCandidate>& candidates) {
+    const Stopwatch time;
+    NESTOR_ASSIGN_OR_RETURN(const auto scores,
+                            words_.search.scores(place_.store, place_.view, place_.collection,
+                                                 words_.query, ids_of(candidates)));
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      if (!scores[i].has_value()) continue;
+      candidates[kept] = candidates[i];
+      candidates[kept++].keyword = *scores[i];
+    }
+    candidates.resize(kept);
+    explain_.keyword_seconds += time.seconds();
+    return {};
+  }
+
+  Result<std::vector<FusionCandidate>> fused(std::vector<FusionCandidate> candidates,
+                                             double bound) const {
+    const FusionOptions& how = options_.fusion;
+    if (how.method == FusionOptions::Method::kReciprocalRank) {
+      return fuse(std::move(candidates),
+                  RankFusion{.k = how.rank_constant, .vector_weight = how.vector_weight});
+    }
+    return fuse(std::move(candidates),
+                WeightedFusion{.vector_weight = how.vector_weight, .keyword_bound = bound});
+  }
+
+  const SearchPlace& place_;
+  const StoreSource source_;
+  std::span<const float> query_;
+  const SearchOptions& options_;
+  const CoarseResult& coarse_;
+  Words& words_;
+  Explanation& explain_;
+};
+
+}  // namespace
+
+Result<std::vector<FusionCandidate>> rank_passages(const SearchPlace& place,
+                                                   std::span<const float> query,
+                                                   const SearchOptions& options,
+                                                   const CoarseResult& coarse, Words& words,
+                                                   Explanation& explain) {
+  Ranking ranking(place, query, options, coarse, words, explain);
+  switch (options.mode) {
+    case SearchMode::kVector:
+      return ranking.by_vector();
+    case SearchMode::kKeyword:
+      return ranking.by_words();
+    case SearchMode::kHybrid:
+      return ranking.by_both();
+  }
+  return Status(StatusCode::kInvalidArgument, "no such search mode");
+}
+
+}  // namespace nestor::query

@@ -1,0 +1,49 @@
+// Ranking: one order of passages out of the coarse pass, the exact rerank and the query's words.
+// Threads: free functions, safe anywhere the store is.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "index/coarse_index.h"
+#include "nestor/search.h"
+#include "query/fusion.h"
+#include "query/keyword_search.h"
+#include "query/planner.h"
+#include "storage/document_store.h"
+
+namespace nestor::query {
+
+// What a search runs against: one collection in one committed view.
+struct SearchPlace {
+  const storage::DocumentStore& store;
+  const storage::DocumentStore::View& view;
+  const storage::Collection& collection;
+};
+
+// What stands after the coarse pass, when the index is no longer needed.
+struct CoarseResult {
+  Plan plan;
+  std::vector<index::Candidate> candidates;  // best first
+  double seconds = 0;
+};
+
+// The query's words and where they are looked up.
+struct Words {
+  KeywordSearch& search;
+  KeywordQuery query;
+};
+
+// Passages best first, more than options ask for where what follows may drop some: by cosine, by
+// BM25 or by the fused score. The other scores are filled in where they are known: the cosine at
+// plan.rerank_width (keyword mode: the full width; 0 where `query` is empty), BM25 unless the mode
+// is vector. `explain` gets counts and times. Errors: those of reading the store, kCancelled,
+// kFailedPrecondition (the words are not indexed).
+Result<std::vector<FusionCandidate>> rank_passages(const SearchPlace& place,
+                                                   std::span<const float> query,
+                                                   const SearchOptions& options,
+                                                   const CoarseResult& coarse, Words& words,
+                                                   Explanation& explain);
+
+}  // namespace nestor::query

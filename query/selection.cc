@@ -1,0 +1,89 @@
+#include "query/selection.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/macros.h"
+#include "query/diversify.h"
+
+namespace nestor::query {
+namespace {
+
+std::vector<std::uint64_t> ids_of(const std::vector<FusionCandidate>& ranked) {
+  std::vector<std::uint64_t> ids;
+  ids.reserve(ranked.size());
+  for (const FusionCandidate& one : ranked) ids.push_back(one.row_id);
+  return ids;
+}
+
+void keep(std::vector<FusionCandidate>& ranked, const std::vector<std::size_t>& positions) {
+  std::vector<FusionCandidate> kept;
+  kept.reserve(positions.size());
+  for (const std::size_t position : positions) kept.push_back(ranked[position]);
+  ranked = std::move(kept);
+}
+
+Status limit_documents(const SearchPlace& place, std::int64_t most,
+                       std::vector<FusionCandidate>& ranked) {
+  NESTOR_ASSIGN_OR_RETURN(const std::vector<storage::Row> rows,
+                          place.store.rows(place.view, place.collection, ids_of(ranked)));
+  std::vector<std::string> documents;
+  documents.reserve(rows.size());
+  for (const storage::Row& row : rows) documents.push_back(row.document_key);
+  keep(ranked, limit_per_document(documents, static_cast<std::size_t>(most)));
+  return {};
+}
+
+// What the mode ranks by, between 0 and 1 beside cosines.
+std::vector<double> relevance_of(const std::vector<FusionCandidate>& ranked, SearchMode mode) {
+  std::vector<double> relevance;
+  relevance.reserve(ranked.size());
+  double most = 0;
+  for (const FusionCandidate& one : ranked) {
+    relevance.push_back(mode == SearchMode::kVector    ? one.cosine
+                        : mode == SearchMode::kKeyword ? one.keyword
+                                                       : one.fused);
+    most = std::max(most, relevance.back());
+  }
+  if (mode != SearchMode::kVector && most > 0) {
+    for (double& value : relevance) value /= most;
+  }
+  return relevance;
+}
+
+Status diversify(const SearchPlace& place, const SearchOptions& options, std::size_t count,
+                 std::vector<FusionCandidate>& ranked) {
+  const auto width = static_cast<std::size_t>(place.collection.width);
+  std::vector<float> vectors(ranked.size() * width);
+  NESTOR_RETURN_IF_ERROR(place.store.read_vectors(place.view, place.collection, ids_of(ranked),
+                                                  place.collection.width, vectors.data()));
+  NESTOR_ASSIGN_OR_RETURN(const auto order, select_mmr(relevance_of(ranked, options.mode), vectors,
+                                                       width, options.diversity_lambda, count));
+  keep(ranked, order);
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<FusionCandidate>> select_hits(const SearchPlace& place,
+                                                 const SearchOptions& options,
+                                                 std::vector<FusionCandidate> ranked) {
+  if (options.min_score > -1) {
+    std::erase_if(ranked,
+                  [&](const FusionCandidate& one) { return one.cosine < options.min_score; });
+  }
+  if (options.per_document > 0) {
+    NESTOR_RETURN_IF_ERROR(limit_documents(place, options.per_document, ranked));
+  }
+  const auto last = static_cast<std::size_t>(options.offset + options.k);
+  if (options.diversity_lambda < 1) {
+    ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(wanted_hits(options))));
+    NESTOR_RETURN_IF_ERROR(diversify(place, options, last, ranked));
+  }
+  ranked.resize(std::min(ranked.size(), last));
+  ranked.erase(ranked.begin(),
+               ranked.begin() + std::min<std::ptrdiff_t>(options.offset, std::ssize(ranked)));
+  return ranked;
+}
+
+}  // namespace nestor::query

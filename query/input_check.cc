@@ -8,6 +8,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/vector_math.h"
+#include "query/expiry.h"
 
 namespace nestor::query {
 namespace {
@@ -37,23 +38,6 @@ Status check_scalar(const MetadataScalar& scalar, const std::string& what) {
   return {};
 }
 
-Status check_metadata(const Metadata& metadata, const std::string& whose) {
-  for (const auto& [name, value] : metadata) {
-    const std::string what = fmt::format("{}: metadata field {}", whose, quote_for_message(name));
-    NESTOR_RETURN_IF_ERROR(check_text(name, kMostTitleBytes, what));
-    if (!value.is_list()) {
-      NESTOR_RETURN_IF_ERROR(check_scalar(value.scalar(), what));
-      continue;
-    }
-    for (const MetadataScalar& element : value.list()) {
-      NESTOR_RETURN_IF_ERROR(check_scalar(element, what));
-    }
-  }
-  // The caps on fields and bytes are those of its written form.
-  const auto parsed = parse_metadata(metadata_to_json(metadata));
-  return parsed.ok() ? Status() : parsed.status().with_context(whose);
-}
-
 }  // namespace
 
 Status check_collection_name(std::string_view name) {
@@ -79,6 +63,24 @@ Status check_key(std::string_view key) {
         fmt::format("the key {} holds a NUL at byte {}", quote_for_message(key), offset));
   }
   return {};
+}
+
+Status check_metadata(const Metadata& metadata, const std::string& whose) {
+  for (const auto& [name, value] : metadata) {
+    const std::string what = fmt::format("{}: metadata field {}", whose, quote_for_message(name));
+    NESTOR_RETURN_IF_ERROR(check_text(name, kMostTitleBytes, what));
+    if (!value.is_list()) {
+      NESTOR_RETURN_IF_ERROR(check_scalar(value.scalar(), what));
+      continue;
+    }
+    for (const MetadataScalar& element : value.list()) {
+      NESTOR_RETURN_IF_ERROR(check_scalar(element, what));
+    }
+  }
+  NESTOR_RETURN_IF_ERROR(check_expiry(metadata, whose));
+  // The caps on fields and bytes are those of its written form.
+  const auto parsed = parse_metadata(metadata_to_json(metadata));
+  return parsed.ok() ? Status() : parsed.status().with_context(whose);
 }
 
 Status check_document(const Document& document, bool split) {

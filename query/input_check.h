@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "nestor/database.h"
@@ -23,6 +24,8 @@ inline constexpr int kMostVectorWidth = 65'536;
 // All return kInvalidArgument that names the key, what was found and what is allowed.
 Status check_collection_name(std::string_view name);
 Status check_key(std::string_view key);
+// The field of expiry.h is checked too. `whose` begins the message.
+Status check_metadata(const Metadata& metadata, const std::string& whose);
 Status check_document(const Document& document, bool split);
 // `whose` begins the message: "document 'a'", "the query".
 Status check_vector(std::span<const float> vector, int width, const std::string& whose);

@@ -58,7 +58,8 @@ class Matcher {
                                 collection.name, store.path()));
     }
     Matcher matcher;
-    NESTOR_ASSIGN_OR_RETURN(matcher.lists_, cache.get(store, view, collection, query.terms));
+    NESTOR_ASSIGN_OR_RETURN(matcher.lists_,
+                            cache.get(store, view, collection, totals.analysis, query.terms));
     matcher.prepare(totals, bm25);
     for (const auto& [from, to] : {std::pair(&query.required, &matcher.required_),
                                    std::pair(&query.forbidden, &matcher.forbidden_)}) {
@@ -69,7 +70,8 @@ class Matcher {
           terms.push_back(word.term);
           phrase.offsets.push_back(word.offset);
         }
-        NESTOR_ASSIGN_OR_RETURN(phrase.lists, cache.get(store, view, collection, terms));
+        NESTOR_ASSIGN_OR_RETURN(phrase.lists,
+                                cache.get(store, view, collection, totals.analysis, terms));
         to->push_back(std::move(phrase));
       }
     }

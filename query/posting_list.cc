@@ -85,12 +85,13 @@ std::vector<std::uint32_t> PostingList::positions_at(std::size_t index) const {
 Result<std::vector<PostingListPointer>> PostingCache::get(const storage::DocumentStore& store,
                                                           const storage::DocumentStore::View& view,
                                                           const storage::Collection& collection,
+                                                          const std::string& analysis,
                                                           const std::vector<std::string>& terms) {
   std::vector<PostingListPointer> lists;
   // What came since an earlier sequence; the same for most terms.
   std::map<std::uint64_t, std::optional<Changes>> since;
   for (const std::string& term : terms) {
-    const Key key(collection.id, term);
+    const Key key(collection.id, analysis, term);
     PostingListPointer list = find(key);
     const bool level = list != nullptr && list->sequence == collection.sequence &&
                        list->digest == collection.digest;

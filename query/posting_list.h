@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -41,17 +42,18 @@ class PostingCache {
  public:
   explicit PostingCache(std::size_t most_bytes) : most_bytes_(most_bytes) {}
 
-  // The lists of `terms` in this view, in their order; an unknown term has an empty one. A list of
-  // an earlier commit is brought level by what came since. Errors: kDataLoss, kIoError.
-  // Cost: from the store about 1 us a posting; kept ones nothing.
+  // The lists of `terms`, made by `analysis`, in this view, in their order; an unknown term has an
+  // empty one. A list of an earlier commit is brought level by what came since. Errors: kDataLoss,
+  // kIoError. Cost: from the store about 1 us a posting; kept ones nothing.
   Result<std::vector<PostingListPointer>> get(const storage::DocumentStore& store,
                                               const storage::DocumentStore::View& view,
                                               const storage::Collection& collection,
+                                              const std::string& analysis,
                                               const std::vector<std::string>& terms);
   [[nodiscard]] std::size_t bytes() const;
 
  private:
-  using Key = std::pair<std::uint32_t, std::string>;
+  using Key = std::tuple<std::uint32_t, std::string, std::string>;  // collection, analysis, term
   struct Entry {
     PostingListPointer list;
     std::list<Key>::iterator use;

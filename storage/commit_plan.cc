@@ -92,6 +92,9 @@ Status check_batch(const Batch& batch, const Collection& collection) {
   for (const std::string& key : batch.removals) {
     NESTOR_CHECK(keys.insert(key).second, "a key stands twice in one batch");
   }
+  for (const MetadataWrite& change : batch.metadata_writes) {
+    NESTOR_CHECK(keys.insert(change.key).second, "a key stands twice in one batch");
+  }
   if (!batch.writes.empty()) {
     NESTOR_CHECK(batch.width > 0 && batch.width <= 65'536, "the batch has no width");
     NESTOR_RETURN_IF_ERROR(check_space(batch, collection));
@@ -128,14 +131,23 @@ Status CommitPlan::add(const Batch& batch) {
   for (const DocumentWrite& document : batch.writes) {
     NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const bool replaced, take_away(document.document.key));
     NESTOR_RETURN_IF_ERROR(write(document));
-    if (batch_.GetDataSize() > kMostBatchBytes) {
-      return {StatusCode::kInvalidArgument,
-              fmt::format("a batch of {} documents is over {} bytes; split it", batch.writes.size(),
-                          kMostBatchBytes)};
-    }
+    NESTOR_RETURN_IF_ERROR(check_size(batch.writes.size()));
+  }
+  for (const MetadataWrite& change : batch.metadata_writes) {
+    NESTOR_RETURN_IF_ERROR(change_metadata(change));
+    NESTOR_RETURN_IF_ERROR(check_size(batch.metadata_writes.size()));
   }
   return {};
 }
+
+Status CommitPlan::check_size(std::size_t document_count) {
+  if (batch_.GetDataSize() + fields_.bytes() <= kMostBatchBytes) return {};
+  return {StatusCode::kInvalidArgument,
+          fmt::format("a batch of {} documents is over {} bytes; split it", document_count,
+                      kMostBatchBytes)};
+}
+
+void CommitPlan::begin_collection() { put_field_marker(record_.collection.id, batch_); }
 
 void CommitPlan::set_attribute(const std::string& name, const std::string& value) {
   if (value.empty()) {
@@ -172,6 +184,7 @@ Result<bool> CommitPlan::take_away(const std::string& key) {
   NESTOR_RETURN_IF_ERROR(terms_.take_away(old.first_row_id, batch_));
   take_from_digest(collection.digest, record_key, *value);
   batch_.Delete(record_key);
+  fields_.remove(collection.id, old);
   --collection.documents;
   collection.text_bytes -= static_cast<std::int64_t>(old.document.text.size());
   return true;
@@ -189,6 +202,7 @@ Status CommitPlan::write(const DocumentWrite& write) {
   const std::string record_key = document_key(collection.id, write.document.key);
   const std::string value = encode_document(record_key, stored);
   batch_.Put(record_key, value);
+  fields_.put(collection.id, stored);
   add_to_digest(collection.digest, record_key, value);
   ++collection.documents;
   collection.text_bytes += static_cast<std::int64_t>(write.document.text.size());
@@ -208,6 +222,23 @@ Status CommitPlan::write(const DocumentWrite& write) {
   return {};
 }
 
+Status CommitPlan::change_metadata(const MetadataWrite& change) {
+  Collection& collection = record_.collection;
+  const std::string record_key = document_key(collection.id, change.key);
+  NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string> value, source_.get(record_key));
+  if (!value) return {};
+  NESTOR_ASSIGN_OR_RETURN(StoredDocument stored, decode_document(record_key, *value));
+  take_from_digest(collection.digest, record_key, *value);
+  fields_.remove(collection.id, stored);
+  stored.document.metadata = change.metadata;
+  const std::string changed = encode_document(record_key, stored);
+  batch_.Put(record_key, changed);
+  add_to_digest(collection.digest, record_key, changed);
+  fields_.put(collection.id, stored);
+  ++commit_.changed_documents;
+  return {};
+}
+
 void CommitPlan::count_row(const Row& row, std::int64_t sign) {
   Collection& collection = record_.collection;
   collection.passages += sign;
@@ -217,6 +248,7 @@ void CommitPlan::count_row(const Row& row, std::int64_t sign) {
 }
 
 Status CommitPlan::finish() {
+  fields_.write_to(batch_);
   Collection& collection = record_.collection;
   const std::uint64_t previous_sequence = collection.sequence;
   collection.sequence = ++state_.sequence;

@@ -9,6 +9,7 @@
 
 #include "nestor/status.h"
 #include "storage/document_store.h"
+#include "storage/field_index.h"
 #include "storage/record_codec.h"
 #include "storage/record_source.h"
 #include "storage/term_index.h"
@@ -27,6 +28,8 @@ class CommitPlan {
   // Everything of the batch. Errors: kDataLoss (a record to be replaced is damaged),
   // kInvalidArgument (too large).
   Status add(const Batch& batch);
+  // Says that the collection is new: what is derived from its documents is complete.
+  void begin_collection();
   void set_attribute(const std::string& name, const std::string& value);
   // For postings alone, of rows that are there already.
   [[nodiscard]] TermWriter& terms() { return terms_; }
@@ -43,12 +46,15 @@ class CommitPlan {
   // False where the key was not there.
   Result<bool> take_away(const std::string& key);
   Status write(const DocumentWrite& write);
+  Status check_size(std::size_t document_count);
+  Status change_metadata(const MetadataWrite& change);
   void count_row(const Row& row, std::int64_t sign);
 
   const RecordSource& source_;
   CollectionRecord record_;
   StoreState state_;
   rocksdb::WriteBatch batch_;
+  FieldChanges fields_;  // into batch_ at the end
   Commit commit_;
   TermWriter terms_;
   std::uint64_t first_new_row_id_ = 0;

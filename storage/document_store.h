@@ -17,6 +17,7 @@
 #include "nestor/database.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
+#include "storage/field_range.h"
 #include "storage/records.h"
 
 namespace nestor::storage {
@@ -43,7 +44,8 @@ struct Batch {
   std::string model;
   std::string analysis = {};  // what made the terms of the writes; one for the whole collection
   std::vector<DocumentWrite> writes = {};
-  std::vector<std::string> removals = {};  // unknown keys are passed over
+  std::vector<std::string> removals = {};           // unknown keys are passed over
+  std::vector<MetadataWrite> metadata_writes = {};  // as removals
 };
 
 struct Commit {
@@ -51,6 +53,7 @@ struct Commit {
   std::vector<std::uint64_t> row_ids;          // of all rows of all writes, in order
   std::vector<std::uint64_t> removed_row_ids;  // of what was replaced or removed
   std::int64_t removed_documents = 0;          // by `removals`
+  std::int64_t changed_documents = 0;          // by `metadata_writes`
   Collection collection;                       // after the batch
 };
 
@@ -114,6 +117,17 @@ class DocumentStore {
   virtual Result<std::vector<std::string>> list_keys(const View& view, std::uint32_t collection,
                                                      const std::string& after,
                                                      std::int64_t limit) const = 0;
+  // Documents in the order of their keys, from the first one after `after`; `visit` returns false
+  // to stop. Cost: reads every text.
+  virtual Status scan_documents(const View& view, std::uint32_t collection,
+                                const std::string& after,
+                                const std::function<bool(const StoredDocument&)>& visit) const = 0;
+  // Whether scan_field tells of every document. Only an older format opened read-only has no index.
+  virtual Result<bool> has_field_index(const View& view, std::uint32_t collection) const = 0;
+  // Entries of the field index in the order of their values; a document has one for every value of
+  // a list.
+  virtual Status scan_field(const View& view, const FieldRange& range,
+                            const FieldVisitor& visit) const = 0;
   // Rows in the order of `ids`; kDataLoss where one is missing.
   virtual Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                         std::span<const std::uint64_t> ids) const = 0;

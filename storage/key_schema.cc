@@ -90,6 +90,9 @@ std::optional<ParsedKey> parse_key(std::string_view key) {
     key.remove_prefix(kCollectionBytes);
   }
   switch (parsed.tag) {
+    case KeyTag::kField:
+      parsed.name = key;
+      return parsed;
     case KeyTag::kCatalog:
     case KeyTag::kDocument:
     case KeyTag::kMeta:
@@ -126,6 +129,8 @@ std::string describe_key(std::string_view key) {
     case KeyTag::kDocument:
       return fmt::format("document {} of collection {}", quote_for_message(parsed->name),
                          parsed->collection);
+    case KeyTag::kField:
+      return fmt::format("an entry of the field index of collection {}", parsed->collection);
     case KeyTag::kJournal:
       return fmt::format("journal entry {} of collection {}", parsed->number, parsed->collection);
     case KeyTag::kMeta:

@@ -14,6 +14,7 @@ namespace nestor::storage {
 enum class KeyTag : char {
   kCatalog = 'c',        // name of a collection
   kDocument = 'd',       // collection id (4 bytes), key
+  kField = 'f',          // collection id (4), entry of the field index (none: its marker)
   kJournal = 'j',        // collection id (4), sequence (8)
   kTermTotals = 'k',     // collection id (4)
   kMeta = 'm',           // name
@@ -42,7 +43,8 @@ struct ParsedKey {
   KeyTag tag = KeyTag::kMeta;
   std::uint32_t collection = 0;  // all but catalog and meta
   std::uint64_t number = 0;      // sequence or row id
-  std::string_view name;  // of catalog, documents, meta, or the term; points into the key given
+  std::string_view
+      name;  // catalog, documents, field index, meta, a term; points into the key given
 };
 // Nothing where the bytes are no key of this schema.
 std::optional<ParsedKey> parse_key(std::string_view key);

@@ -101,4 +101,10 @@ struct DocumentWrite {
   std::vector<RowTerms> terms;  // one a row, or none at all: passages without words
 };
 
+// New metadata for a document that is there; text, rows and vectors stay as they are.
+struct MetadataWrite {
+  std::string key;
+  Metadata metadata;
+};
+
 }  // namespace nestor::storage

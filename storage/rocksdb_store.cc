@@ -12,6 +12,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "storage/commit_plan.h"
+#include "storage/field_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/store_verifier.h"
@@ -125,6 +126,7 @@ Result<Collection> RocksdbStore::create_collection(const std::string& name, int 
     StoreState state = state_;
     ++state.next_collection_id;
     CommitPlan plan(source, std::move(record), state);
+    plan.begin_collection();
     NESTOR_RETURN_IF_ERROR(plan.finish());
     NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
     return std::move(plan.commit().collection);
@@ -261,6 +263,34 @@ Result<std::vector<std::string>> RocksdbStore::list_keys(const View& view, std::
     if (!status.ok()) return named(status, view, collection);
     return keys;
   });
+}
+
+Status RocksdbStore::scan_documents(const View& view, std::uint32_t collection,
+                                    const std::string& after,
+                                    const std::function<bool(const StoredDocument&)>& visit) const {
+  return guarded([&]() -> Status {
+    const std::string begin = document_key(collection, after.empty() ? after : after + '\0');
+    const Status status = at(view).scan(
+        begin, prefix_end(key_prefix(KeyTag::kDocument, collection)),
+        [&](std::string_view key, std::string_view value) -> Result<bool> {
+          NESTOR_ASSIGN_OR_RETURN(const StoredDocument document, decode_document(key, value));
+          return visit(document);
+        });
+    return named(status, view, collection);
+  });
+}
+
+Result<bool> RocksdbStore::has_field_index(const View& view, std::uint32_t collection) const {
+  return guarded([&]() -> Result<bool> {
+    Result<bool> complete = is_field_index_complete(at(view), collection);
+    if (!complete.ok()) return named(complete.status(), view, collection);
+    return complete;
+  });
+}
+
+Status RocksdbStore::scan_field(const View& view, const FieldRange& range,
+                                const FieldVisitor& visit) const {
+  return guarded([&]() -> Status { return scan_field_index(at(view), range, visit); });
 }
 
 Status RocksdbStore::visit_rows(

@@ -48,6 +48,11 @@ class RocksdbStore final : public DocumentStore {
   Result<std::vector<std::string>> list_keys(const View& view, std::uint32_t collection,
                                              const std::string& after,
                                              std::int64_t limit) const override;
+  Status scan_documents(const View& view, std::uint32_t collection, const std::string& after,
+                        const std::function<bool(const StoredDocument&)>& visit) const override;
+  Result<bool> has_field_index(const View& view, std::uint32_t collection) const override;
+  Status scan_field(const View& view, const FieldRange& range,
+                    const FieldVisitor& visit) const override;
   Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                 std::span<const std::uint64_t> ids) const override;
   Status read_vectors(const View& view, const Collection& collection,

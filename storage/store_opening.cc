@@ -14,6 +14,7 @@
 #include "core/macros.h"
 #include "nestor/version.h"
 #include "storage/folder_lock.h"
+#include "storage/format_upgrade.h"
 #include "storage/free_space.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
@@ -182,27 +183,10 @@ Result<Checked> open_checked_read_only(const std::string& path, const Manifest& 
   return checked;
 }
 
-// An older database that is written to is one of this format from now on, and older programs refuse
-// it. The manifest first: a program of that age looks at nothing else.
-Status raise_format(const std::string& path, rocksdb::DB& db, const Manifest& manifest) {
-  if (manifest.format_version < kFormatVersion) {
-    Manifest raised = manifest;
-    raised.format_version = kFormatVersion;
-    NESTOR_RETURN_IF_ERROR(write_manifest(path, raised));
-  }
-  NESTOR_ASSIGN_OR_RETURN(StoreFormat format, RecordSource(db, nullptr).format());
-  if (format.format_version == kFormatVersion) return {};
-  format.format_version = kFormatVersion;
-  const std::string key = meta_key(kFormatName);
-  rocksdb::WriteOptions options;
-  options.sync = true;
-  return status_from_rocksdb(db.Put(options, key, encode_format(key, format)),
-                             "raise the format of " + path);
-}
-
 Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                                                         const Manifest& manifest, FolderLock lock,
-                                                        FreeBytesFunction free_bytes) {
+                                                        FreeBytesFunction free_bytes,
+                                                        const LogCallback& log) {
   NESTOR_RETURN_IF_ERROR(check_free_space(free_bytes, path, log_bytes(rocksdb_folder(path)),
                                           "make room, or open the database read-only"));
   // Looked at read-only first: opening for writing makes tables of what the log replay found and
@@ -218,7 +202,7 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                               "it",
                               path, checked.state.sequence, state.sequence));
   }
-  NESTOR_RETURN_IF_ERROR(raise_format(path, *db, manifest));
+  NESTOR_RETURN_IF_ERROR(upgrade_format(path, *db, manifest, free_bytes, log));
   NESTOR_ASSIGN_OR_RETURN(WatermarkWriter watermark,
                           WatermarkWriter::open(path, manifest.database_id));
   // A batch whose writer died between log and mark: from now on it is served, so it counts.
@@ -280,7 +264,7 @@ Result<std::unique_ptr<DocumentStore>> open_store(const std::string& path,
     NESTOR_ASSIGN_OR_RETURN(manifest, make_database(path, manifest));
     log_to(options.log, LogLevel::kInfo, "made a new database at " + path);
   }
-  return open_for_writing(path, *manifest, std::move(lock), free_bytes);
+  return open_for_writing(path, *manifest, std::move(lock), free_bytes, options.log);
 }
 
 }  // namespace nestor::storage

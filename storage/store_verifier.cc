@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/vector_math.h"
+#include "storage/field_verifier.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/record_digest.h"
@@ -36,11 +37,12 @@ struct CollectionCheck {
   std::vector<DocumentRows> documents;
   std::size_t next_document = 0;  // the one whose rows come by
   std::int64_t rows_seen = 0;     // of that one
+  FieldVerifier fields;
   TermVerifier terms;
 };
 
-// Keys come in the order of their tags: collections, documents, journal, totals of terms, meta,
-// postings, rows, lists of terms (key_schema.h).
+// Keys come in the order of their tags: collections, documents, field index, journal, totals of
+// terms, meta, postings, rows, lists of terms (key_schema.h).
 class StoreVerifier {
  public:
   StoreVerifier(const RecordSource& source, std::stop_token stop)
@@ -121,6 +123,7 @@ Status StoreVerifier::on_record(std::string_view key, std::string_view value) {
     return {};
   }
   if (parsed->tag == KeyTag::kDocument) return on_document(found->second, key, value);
+  if (parsed->tag == KeyTag::kField) return note(found->second.fields.on_entry(key, value));
   if (parsed->tag == KeyTag::kRow) return on_row(found->second, key, value);
   if (parsed->tag == KeyTag::kJournal) return {};
   return note(found->second.terms.on_record(*parsed, key, value)
@@ -134,10 +137,11 @@ Status StoreVerifier::on_collection(std::string_view key, std::string_view value
   highest_sequence_ = std::max(highest_sequence_, record.value().collection.sequence);
   const std::string name = record.value().collection.name;
   if (!collections_
-           .try_emplace(
-               id,
-               CollectionCheck{
-                   .record = std::move(record).value(), .found = {}, .documents = {}, .terms = {}})
+           .try_emplace(id, CollectionCheck{.record = std::move(record).value(),
+                                            .found = {},
+                                            .documents = {},
+                                            .fields = {},
+                                            .terms = {}})
            .second) {
     problem(fmt::format("collection '{}' has the id {} of another", name, id));
   }
@@ -157,6 +161,7 @@ Status StoreVerifier::on_document(CollectionCheck& check, std::string_view key,
   check.terms.on_document(document);
   const auto text_bytes = static_cast<std::int64_t>(document.document.text.size());
   check.found.text_bytes += text_bytes;
+  check.fields.on_document(check.record.collection.id, document);
   check.documents.push_back({.first_row_id = document.first_row_id,
                              .count = document.passage_count,
                              .text_bytes = text_bytes,
@@ -239,6 +244,10 @@ Status StoreVerifier::finish_collection(CollectionCheck& check) {
   compare_counts(check);
   check.terms.finish(check.record.collection.name,
                      [this](std::string sentence) { problem(std::move(sentence)); });
+  NESTOR_RETURN_IF_ERROR(note(check.fields.finish(
+      source_, check.record.collection,
+      {.problem = [this](std::string sentence) { problem(std::move(sentence)); },
+       .note = [this](std::string sentence) { report_.notes.push_back(std::move(sentence)); }})));
   return note(check_journal(source_, check.record));
 }
 

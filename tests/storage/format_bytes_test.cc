@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/hash.h"
+#include "storage/field_index.h"
 #include "storage/key_schema.h"
 #include "storage/manifest.h"
 #include "storage/record_codec.h"
@@ -101,6 +102,23 @@ TEST_CASE("records have the bytes of FORMAT.md") {
   check_bytes("row", encode_row(row_key(3, 6), example_row()),
               "01016101020501030148ac02010108070605040302011817161514131211020000803f000020c09cbb1c"
               "3bb9927ffb");
+}
+
+TEST_CASE("entries of the field index have the bytes of FORMAT.md") {
+  const auto entries = field_entries(3, example_document());
+  REQUIRE(entries.size() == 8);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : entries) keys.push_back(hex_of(key));
+  CHECK(keys == std::vector<std::string>{"6600000003006b65790001406100010000000000000005",
+                                         "6600000003007469746c650001405400010000000000000005",
+                                         "66000000030162000110010000000000000005",
+                                         "6600000003016c000121bff000000000000000000000000000000005",
+                                         "6600000003016c0001417800010000000000000005",
+                                         "6600000003016e0001203fffffffffffffff00000000000000000005",
+                                         "66000000030172000120bfe000000000000000000000000000000005",
+                                         "660000000301730001407900010000000000000005"});
+  check_bytes("value", entries.front().second, "0102615b3773cfcfd963");
+  CHECK(hex_of(key_prefix(KeyTag::kField, 3)) == "6600000003");
 }
 
 TEST_CASE("the digest is the sum of the records' hashes and goes back to nothing") {

@@ -87,6 +87,25 @@ TEST_CASE("a database written by format 1 opens, reads, verifies and takes write
   must_commit(*store, make_batch({make_write("d", "fourth")}, {"a"}));
   CHECK(testing::texts_of(*store).size() == 2);
   testing::check_verifies(*store);
+  CHECK(read_manifest(folder / "db").value()->format_version == kFormatVersion);
+}
+
+TEST_CASE("a database written by format 2 opens, reads, verifies and takes writes") {
+  const TempFolder folder;
+  const std::string golden = nestor::testing::tests_path("compat/v2");
+  StoreOptions options;
+  options.read_only = true;
+  const auto before = testing::folder_bytes(golden);
+  const auto reader = must_open(golden, options);
+  check_compat_database(*reader);
+  CHECK(reader->has_field_index(*reader->view(), 1).value());
+  CHECK(testing::folder_bytes(golden) == before);
+  CHECK(read_manifest(golden).value()->format_version == 2);
+  std::filesystem::copy(golden, folder / "db", std::filesystem::copy_options::recursive);
+  auto store = must_open(folder / "db");
+  check_compat_database(*store);
+  must_commit(*store, make_batch({make_write("d", "fourth")}, {"a"}));
+  testing::check_verifies(*store);
 }
 
 }  // namespace nestor::storage

@@ -4,6 +4,7 @@
 #include "nestor/database.h"
 #include "nestor/document.h"
 #include "nestor/embedder.h"
+#include "nestor/filter.h"
 #include "nestor/options.h"
 #include "nestor/search.h"
 #include "nestor/status.h"

@@ -1,0 +1,83 @@
+// What filters found in a collection, kept for the next search: the live rows and, for each
+// condition met, the set of its rows. It holds for one sequence; the first search after a batch
+// begins anew.
+// Threads: safe anywhere; sets are shared and never change.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/row_set.h"
+
+namespace nestor::query {
+
+using RowSetPointer = std::shared_ptr<const RowSet>;
+
+// The rows of one committed state.
+struct LiveRows {
+  RowSetPointer rows;
+  RowSetPointer first_rows;  // of each document its first row: as many as there are documents
+  struct Expiry {
+    double seconds = 0;  // since 1970
+    std::uint64_t first_row_id = 0;
+    std::int64_t row_count = 0;
+  };
+  std::vector<Expiry> expiries;  // ascending
+};
+
+class FilterCache {
+ public:
+  // The sets of all collections together stay below this.
+  explicit FilterCache(std::size_t most_bytes = std::size_t{64} << 20) : most_bytes_(most_bytes) {}
+
+  // Nothing where the cache does not know it of that sequence.
+  std::shared_ptr<const LiveRows> live_rows(std::uint32_t collection, std::uint64_t sequence);
+  RowSetPointer find(std::uint32_t collection, std::uint64_t sequence,
+                     const std::string& condition);
+  // A newer sequence drops what is there of the older one; an older one is not kept.
+  void put_live_rows(std::uint32_t collection, std::uint64_t sequence,
+                     std::shared_ptr<const LiveRows> live);
+  void put(std::uint32_t collection, std::uint64_t sequence, const std::string& condition,
+           RowSetPointer set);
+  void clear();
+  // For reports: what the cache holds now, and how often a condition was in it or not.
+  struct Usage {
+    std::size_t bytes = 0;
+    std::int64_t conditions = 0;
+    std::int64_t hits = 0;
+    std::int64_t misses = 0;
+  };
+  [[nodiscard]] Usage usage() const;
+
+ private:
+  struct Kept {
+    std::uint32_t collection = 0;
+    std::string condition;
+    RowSetPointer set;
+    std::size_t bytes = 0;
+  };
+  struct PerCollection {
+    std::uint64_t sequence = 0;
+    std::shared_ptr<const LiveRows> live;
+    std::size_t live_bytes = 0;
+    std::unordered_map<std::string, std::list<Kept>::iterator> conditions;
+  };
+  // With mutex_ held. Null where `sequence` is older than what is there.
+  PerCollection* level(std::uint32_t collection, std::uint64_t sequence);
+  void drop(PerCollection& collection);
+  void make_room();
+
+  mutable std::mutex mutex_;
+  const std::size_t most_bytes_;
+  std::map<std::uint32_t, PerCollection> collections_;
+  std::list<Kept> kept_;  // the latest used first
+  Usage usage_;
+};
+
+}  // namespace nestor::query

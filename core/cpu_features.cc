@@ -86,6 +86,7 @@ VectorUnits find_vector_units() {
                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                  __builtin_cpu_supports("avx512vl");
   units.avx512_vnni = units.avx512 && __builtin_cpu_supports("avx512vnni");
+  units.avx512_vbmi = units.avx512 && __builtin_cpu_supports("avx512vbmi");
   units.avx512_bf16 = units.avx512 && __builtin_cpu_supports("avx512bf16");
   units.avx_vnni = units.avx2 && extended.avx_vnni;
   units.amx = units.avx512_bf16 && extended.amx && request_tiles();

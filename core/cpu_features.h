@@ -19,6 +19,7 @@ struct VectorUnits {
   bool avx_vnni = false;
   bool avx512 = false;  // F, BW, DQ, VL
   bool avx512_vnni = false;
+  bool avx512_vbmi = false;
   bool avx512_bf16 = false;
   bool amx = false;  // tiles, int8 and bf16
 };

@@ -130,6 +130,57 @@ Result<IndexFile> read_checked(const std::string& path) {
   return result;
 }
 
+// Everything before the payload.
+std::string encode_head(std::string_view identity, std::uint64_t payload_bytes,
+                        std::uint64_t payload_hash) {
+  ByteWriter head;
+  head.raw(kMagic);
+  head.u32(kIndexFileVersion);
+  head.u32(static_cast<std::uint32_t>(identity.size()));
+  head.u64(payload_bytes);
+  head.u64(payload_hash);
+  head.raw(identity);
+  head.u64(hash64(head.bytes()));
+  return head.take();
+}
+
+Result<std::string> checked_identity(const std::string& path, const IndexIdentity& identity) {
+  std::string coded = encode_identity(identity);
+  if (coded.size() > kMostIdentityBytes) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("{}: an identity of {} bytes, the most is {}", path, coded.size(),
+                              kMostIdentityBytes));
+  }
+  return coded;
+}
+
+// The head of a file that is all in reach: identity and where the payload begins.
+Result<std::uint64_t> check_whole(const std::string& path, std::string_view all,
+                                  IndexIdentity& identity) {
+  if (all.size() < kFixedBytes + kHeadHashBytes) {
+    return damaged(path, fmt::format("has {} bytes, the shortest has {}", all.size(),
+                                     kFixedBytes + kHeadHashBytes));
+  }
+  NESTOR_ASSIGN_OR_RETURN(const Head head,
+                          decode_head(path, all.substr(0, kFixedBytes), all.size()));
+  const std::uint64_t hashed_bytes = kFixedBytes + head.identity_bytes;
+  ByteReader hash_reader(all.substr(hashed_bytes, kHeadHashBytes));
+  std::uint64_t head_hash = 0;
+  hash_reader.u64(head_hash);
+  if (head_hash != hash64(all.substr(0, hashed_bytes))) {
+    return damaged(path, "the checksum of its head is wrong");
+  }
+  if (!decode_identity(all.substr(kFixedBytes, head.identity_bytes), identity)) {
+    return damaged(path, "its identity does not decode");
+  }
+  const std::string_view payload = all.substr(hashed_bytes + kHeadHashBytes);
+  if (hash64(payload) != head.payload_hash) {
+    return damaged(path,
+                   fmt::format("the checksum of its {} bytes of rows is wrong", payload.size()));
+  }
+  return hashed_bytes + kHeadHashBytes;
+}
+
 Status out_of_memory(const std::string& path) {
   return Status(StatusCode::kOutOfMemory, path + ": no memory to hold this index cache");
 }
@@ -163,21 +214,8 @@ std::string describe_mismatch(const IndexIdentity& found, const IndexIdentity& e
 
 Status write_index_file(const std::string& path, const IndexFile& file) {
   try {
-    const std::string identity = encode_identity(file.identity);
-    if (identity.size() > kMostIdentityBytes) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("{}: an identity of {} bytes, the most is {}", path,
-                                identity.size(), kMostIdentityBytes));
-    }
-    ByteWriter head;
-    head.raw(kMagic);
-    head.u32(kIndexFileVersion);
-    head.u32(static_cast<std::uint32_t>(identity.size()));
-    head.u64(file.payload.size());
-    head.u64(hash64(file.payload));
-    head.raw(identity);
-    head.u64(hash64(head.bytes()));
-    std::string bytes = head.take();
+    NESTOR_ASSIGN_OR_RETURN(const std::string identity, checked_identity(path, file.identity));
+    std::string bytes = encode_head(identity, file.payload.size(), hash64(file.payload));
     bytes.reserve(bytes.size() + file.payload.size());
     bytes += file.payload;
     return write_file_atomic(path, bytes);
@@ -189,6 +227,71 @@ Status write_index_file(const std::string& path, const IndexFile& file) {
 Result<IndexFile> read_index_file(const std::string& path) {
   try {
     return read_checked(path);
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory(path);
+  }
+}
+
+IndexFileWriter::IndexFileWriter(FileReplacement file, std::string path, std::string identity,
+                                 std::uint64_t payload_bytes)
+    : file_(std::move(file)),
+      path_(std::move(path)),
+      identity_(std::move(identity)),
+      head_bytes_(kFixedBytes + identity_.size() + kHeadHashBytes),
+      payload_bytes_(payload_bytes) {}
+
+Result<IndexFileWriter> IndexFileWriter::create(const std::string& path,
+                                                const IndexIdentity& identity,
+                                                std::uint64_t payload_bytes) {
+  try {
+    NESTOR_ASSIGN_OR_RETURN(std::string coded, checked_identity(path, identity));
+    NESTOR_ASSIGN_OR_RETURN(FileReplacement file, FileReplacement::create(path));
+    IndexFileWriter writer(std::move(file), path, std::move(coded), payload_bytes);
+    // The last byte, so that the file has its length whatever is left out.
+    if (payload_bytes > 0) {
+      NESTOR_RETURN_IF_ERROR(writer.write(payload_bytes - 1, std::string_view("\0", 1)));
+    }
+    return writer;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory(path);
+  }
+}
+
+Status IndexFileWriter::write(std::uint64_t offset, std::string_view bytes) const {
+  return file_.write(head_bytes_ + offset, bytes);
+}
+
+Status IndexFileWriter::commit() {
+  try {
+    std::uint64_t payload_hash = hash64({});
+    if (payload_bytes_ > 0) {
+      NESTOR_ASSIGN_OR_RETURN(const MappedFile written, MappedFile::open(file_.temporary()));
+      const std::string_view all(written.bytes().data(), written.bytes().size());
+      if (all.size() != head_bytes_ + payload_bytes_) {
+        return {StatusCode::kIoError,
+                fmt::format("{}: {} bytes were written, {} are there; another process changed it",
+                            file_.temporary(), head_bytes_ + payload_bytes_, all.size())};
+      }
+      payload_hash = hash64(all.substr(head_bytes_));
+    }
+    NESTOR_RETURN_IF_ERROR(file_.write(0, encode_head(identity_, payload_bytes_, payload_hash)));
+    return file_.commit();
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory(path_);
+  }
+}
+
+std::uint64_t index_payload_offset(const IndexIdentity& identity) {
+  return kFixedBytes + encode_identity(identity).size() + kHeadHashBytes;
+}
+
+Result<MappedIndexFile> map_index_file(const std::string& path) {
+  try {
+    NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path));
+    IndexIdentity identity;
+    const std::string_view all(file.bytes().data(), file.bytes().size());
+    NESTOR_ASSIGN_OR_RETURN(const std::uint64_t offset, check_whole(path, all, identity));
+    return MappedIndexFile{std::move(identity), std::move(file), offset};
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory(path);
   }

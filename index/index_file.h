@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "nestor/status.h"
 
@@ -40,5 +42,41 @@ Status write_index_file(const std::string& path, const IndexFile& file);
 // numbers), kIoError, kOutOfMemory. After any of them the cure is the same: build the index anew
 // from the store.
 Result<IndexFile> read_index_file(const std::string& path);
+
+// The same file for payloads that are better written in pieces and mapped than held twice.
+class IndexFileWriter {
+ public:
+  // Errors: those of write_index_file.
+  static Result<IndexFileWriter> create(const std::string& path, const IndexIdentity& identity,
+                                        std::uint64_t payload_bytes);
+  // `offset` counts from the payload's first byte; what is never written is zero.
+  // Errors: kIoError, kNoSpace.
+  Status write(std::uint64_t offset, std::string_view bytes) const;
+  // Reads the payload back for its checksum, writes the head, takes the place of `path`.
+  Status commit();
+
+ private:
+  IndexFileWriter(FileReplacement file, std::string path, std::string identity,
+                  std::uint64_t payload_bytes);
+  FileReplacement file_;
+  std::string path_;
+  std::string identity_;
+  std::uint64_t head_bytes_;
+  std::uint64_t payload_bytes_;
+};
+
+// Where the payload of such a file begins.
+std::uint64_t index_payload_offset(const IndexIdentity& identity);
+
+struct MappedIndexFile {
+  IndexIdentity identity;
+  MappedFile file;
+  std::uint64_t payload_offset = 0;
+  [[nodiscard]] std::string_view payload() const {
+    return {file.bytes().data() + payload_offset, file.bytes().size() - payload_offset};
+  }
+};
+// Errors: those of read_index_file. Cost: one pass over the file at the checksum's speed.
+Result<MappedIndexFile> map_index_file(const std::string& path);
 
 }  // namespace nestor::index

@@ -19,10 +19,10 @@
 
 #include "core/fair_shared_mutex.h"
 #include "nestor/database.h"
+#include "query/finish_search.h"
 #include "query/ingest.h"
 #include "query/keyword_search.h"
 #include "query/recovery.h"
-#include "query/search.h"
 #include "query/text_analysis.h"
 #include "query/text_encoder.h"
 #include "storage/document_store.h"

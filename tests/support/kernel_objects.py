@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-KERNELS = ("backend_amx", "backend_avx512", "backend_avx2", "backend_avx2_vnni")
+KERNELS = ("backend_amx", "backend_avx512", "backend_avx2", "backend_avx2_vnni", "scan_avx512", "scan_avx2")
 DATA_OF_EXCEPTIONS = "DW.ref.__gxx_personality_v0"
 SHARED_KINDS = set("WwVvuCc")
 
@@ -30,7 +30,7 @@ def main(paths):
             wrong.append(f"{name}: no such object among the {len(paths)} that were given")
             continue
         defined = definitions(kernels[name])
-        if not any("_tables" in symbol for kind, symbol in defined if kind == "T"):
+        if not any("_tables" in symbol or "_scan_kernels" in symbol for kind, symbol in defined if kind == "T"):
             wrong.append(f"{name}: it defines no table, so this is not the object it should be")
         shared = [symbol for kind, symbol in defined if kind in SHARED_KINDS and symbol != DATA_OF_EXCEPTIONS]
         wrong += [f"{name}: {symbol} can stand in for the same one elsewhere" for symbol in shared]

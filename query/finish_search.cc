@@ -1,4 +1,4 @@
-#include "query/search.h"
+#include "query/finish_search.h"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,157 @@
+// LadderIndex: the codes of one collection and the search over them. A scan of the first words of
+// every code gives the best `scan_count` rows, the rest of their codes the best `rank_count`; those
+// are for the caller to score exactly. A row costs its code and its id: 104 bytes at the default
+// shape of 768 components of 1 bit.
+//
+// Below kTrainRows rows there are no codes yet: the rows themselves are kept and scored exactly.
+// With the first rows beyond it the codes are trained and all rows encoded. Once the collection is
+// eight times as large as what it was trained on, `wants_training` says so: the owner then builds a
+// new index beside this one, and puts it in its place.
+//
+// Threads: const calls at once; the others need the owner's exclusive lock.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "index/coarse_index.h"
+#include "index/code_quantizer.h"
+#include "index/index_file.h"
+#include "index/ladder_codes.h"
+#include "index/scan_kernels.h"
+#include "index/vector_source.h"
+#include "nestor/status.h"
+
+namespace nestor::index {
+
+// The codes kept of each row. The scan reads the first `scan_width` components.
+struct LadderShape {
+  int width = 0;       // of the rows
+  int bits = 0;        // 1, 2, 4 or 8
+  int scan_width = 0;  // at most width; below it, a whole number of 32-bit words
+  bool operator==(const LadderShape&) const = default;
+  [[nodiscard]] bool valid() const;
+  [[nodiscard]] CodeShape code() const { return {.width = width, .bits = bits}; }
+  [[nodiscard]] LadderLayout layout() const;
+};
+// 1 bit, the scan over 256 components; vectors of no Matryoshka model are scanned in full with 2
+// bits. Measured: index/CODES.md.
+LadderShape default_ladder_shape(int full_width, bool matryoshka);
+
+// What a search spends. 0: the measured default for the number of rows that may be found.
+struct LadderPlan {
+  std::int64_t scan_count = 0;  // R: rows whose whole code is scored
+  std::int64_t rank_count = 0;  // M: candidates handed back, at most scan_count
+};
+// Recall@10 of .99 or more after exact scores of the M candidates. Measured: index/CODES.md.
+LadderPlan default_ladder_plan(const LadderShape& shape, std::int64_t row_count, std::int64_t k);
+
+// Which rows may be found: a bit a position. Made by LadderIndex::filter, good until the positions
+// move (`generation`); rows added later are not in it.
+struct LadderFilter {
+  std::uint64_t generation = 0;
+  std::vector<std::uint64_t> words;
+  std::int64_t count = 0;  // bits set when it was made
+};
+
+struct LadderTrace {
+  LadderPlan plan;                // as it was carried out
+  std::int64_t rows_scanned = 0;  // that may be found
+  bool exact = false;  // every row that may be found was scored exactly or is handed back
+  double scan_seconds = 0;
+  double rank_seconds = 0;
+};
+
+class LadderIndex {
+ public:
+  static constexpr std::int64_t kTrainRows = 1024;
+
+  // REQUIRES: shape.valid().
+  explicit LadderIndex(LadderShape shape);
+  // A new index of all live rows of `source`, trained on a sample spread over them. May run beside
+  // searches of another one. Cost: a pass over the source, and another for the sample.
+  // Errors: those of the source, kOutOfMemory.
+  static Result<LadderIndex> build(LadderShape shape, const VectorSource& source);
+
+  [[nodiscard]] const LadderShape& shape() const { return shape_; }
+  [[nodiscard]] std::int64_t live_count() const;
+  [[nodiscard]] std::optional<std::uint64_t> last_id() const;
+  [[nodiscard]] bool trained() const { return quantizer_.has_value(); }
+  [[nodiscard]] bool wants_training() const;
+  [[nodiscard]] std::int64_t memory_bytes() const;
+  // Changes whenever positions move: filters made before are refused then.
+  [[nodiscard]] std::uint64_t generation() const { return generation_; }
+
+  // `rows` (ids, width). Ids ascend and are above all earlier ones. All or nothing.
+  // Errors: kInvalidArgument, kOutOfMemory. Cost: about 2 us a row of 768.
+  Status add(std::span<const std::uint64_t> ids, std::span<const float> rows);
+  // Unknown ids are passed over. When a quarter is dead the codes move together; if there is no
+  // memory for that, the dead stay masked until the next call.
+  void remove(std::span<const std::uint64_t> ids);
+  // Removes what is not live in `current`: after a `build` beside it, before taking its place.
+  void remove_missing(const LadderIndex& current);
+
+  // The live ones of `ids` (ascending). Errors: kOutOfMemory.
+  [[nodiscard]] Result<LadderFilter> filter(std::span<const std::uint64_t> ids) const;
+
+  // The best rank_count rows of the filter (null: of all), best first, equal scores by lower id;
+  // `score` is the cosine as the codes have it, exact where trace->exact on untrained rows. `pool`
+  // (may be null) shares the scan. The same answer whatever the kernels and the threads.
+  // Errors: kInvalidArgument (query too short, not finite), kFailedPrecondition (a filter of an
+  // earlier generation), kOutOfMemory.
+  Result<std::vector<Candidate>> search(std::span<const float> query, const LadderPlan& plan,
+                                        const LadderFilter* filter = nullptr,
+                                        ThreadPool* pool = nullptr,
+                                        LadderTrace* trace = nullptr) const;
+  // Many at once, `queries` (count, width): the same answers, spread over the pool.
+  Result<std::vector<std::vector<Candidate>>> search_batch(std::span<const float> queries,
+                                                           const LadderPlan& plan,
+                                                           const LadderFilter* filter,
+                                                           ThreadPool* pool) const;
+
+  // The live rows' codes as a file (removed rows are left out), and back: mapped, every byte
+  // checked, so that opening costs a checksum. STORED: storage/FORMAT.md, section "Ladder files".
+  // Errors: those of index_file. After any of them of `open`: build anew.
+  Status save(const std::string& path, const IndexIdentity& identity) const;
+  struct Opened;
+  static Result<Opened> open(const std::string& path);
+
+  // For tests: the kernels to use in place of the machine's best.
+  void use_kernels(const ScanKernels& kernels) { kernels_ = &kernels; }
+  // For tests: the code a live row has. REQUIRES: trained.
+  [[nodiscard]] std::optional<std::vector<std::uint32_t>> code_of(std::uint64_t id) const;
+  [[nodiscard]] const CodeQuantizer& quantizer() const { return *quantizer_; }
+
+ private:
+  friend class LadderFile;
+  struct Query;
+  Status check_rows(std::span<const std::uint64_t> ids, std::span<const float> rows) const;
+  Status add_raw(std::span<const std::uint64_t> ids, std::span<const float> rows);
+  Status add_codes(std::span<const std::uint64_t> ids, std::span<const float> rows);
+  Status check_query(std::span<const float> query, const LadderFilter* filter) const;
+  std::vector<Candidate> search_raw(std::span<const float> query, const LadderPlan& plan,
+                                    const LadderFilter* filter) const;
+  std::vector<Candidate> search_codes(std::span<const float> query, const LadderPlan& plan,
+                                      const LadderFilter* filter, ThreadPool* pool,
+                                      LadderTrace* trace) const;
+
+  LadderShape shape_;
+  const ScanKernels* kernels_;
+  std::optional<CodeQuantizer> quantizer_;
+  LadderCodes codes_;       // untrained: ids and marks alone have a meaning
+  std::vector<float> raw_;  // (codes_.row_count(), width) unit rows while untrained
+  std::int64_t trained_count_ = 0;
+  std::uint64_t generation_ = 1;
+};
+
+struct LadderIndex::Opened {
+  IndexIdentity identity;
+  LadderIndex index;
+};
+
+}  // namespace nestor::index

@@ -1,0 +1,266 @@
+// The search of LadderIndex: scan, rest of the code, cut.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <exception>
+#include <vector>
+
+#include "core/macros.h"
+#include "core/vector_math.h"
+#include "index/ladder_index.h"
+#include "index/top_candidates.h"
+#include "index/top_codes.h"
+
+namespace nestor::index {
+namespace {
+
+// A second thread takes longer to wake than this many rows to scan.
+constexpr std::int64_t kLeastRowsPerPart = 16384;
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::int64_t bits_set(std::span<const std::uint64_t> words) {
+  std::int64_t count = 0;
+  for (const std::uint64_t word : words) count += std::popcount(word);
+  return count;
+}
+
+// The rows that may be found: all live ones, or those of the filter among them.
+struct Mask {
+  std::vector<std::uint64_t> own;
+  std::span<const std::uint64_t> words;
+  std::int64_t count = 0;
+};
+
+Mask mask_of(const LadderCodes& codes, const LadderFilter* filter) {
+  Mask mask;
+  mask.words = codes.live();
+  mask.count = codes.live_count();
+  if (filter == nullptr) return mask;
+  mask.own.assign(mask.words.size(), 0);
+  for (std::size_t i = 0; i < std::min(mask.own.size(), filter->words.size()); ++i) {
+    mask.own[i] = mask.words[i] & filter->words[i];
+  }
+  mask.words = mask.own;
+  mask.count = bits_set(mask.words);
+  return mask;
+}
+
+// The ranges of rows [begin, end), which are multiples of 64 or the end of all.
+std::vector<ScanRange> ranges_of(const LadderCodes& codes, int bits, const Mask& mask,
+                                 std::int64_t begin, std::int64_t end) {
+  std::vector<ScanRange> ranges;
+  const std::int64_t words = codes.layout().scan_words;
+  for (const LadderSegment& segment : codes.segments()) {
+    const std::int64_t from = std::max(begin, segment.first);
+    const std::int64_t to = std::min(end, segment.first + segment.rows);
+    if (from >= to) continue;
+    ranges.push_back({.blocks = segment.blocks + (from - segment.first) * words,
+                      .words = words,
+                      .bits = bits,
+                      .rows = to - from,
+                      .live = mask.words.data() + from / 64,
+                      .first_position = static_cast<std::uint32_t>(from)});
+  }
+  return ranges;
+}
+
+// In parts of equal size, one a thread; a row that is among the best of all is among those of its
+// part, and parts follow one another in the order of the positions.
+Result<CodeList> scan_parts(const ScanKernels& kernels, const LadderCodes& codes, int bits,
+                            const Mask& mask, const CodeQuery& query, std::int64_t keep,
+                            ThreadPool* pool) {
+  const std::int64_t rows = codes.row_count();
+  const std::int64_t parts =
+      pool == nullptr ? 1
+                      : std::clamp<std::int64_t>(rows / kLeastRowsPerPart, 1, pool->thread_count());
+  if (parts == 1) {
+    const auto ranges = ranges_of(codes, bits, mask, 0, rows);
+    return best_codes(kernels, ranges, query, keep, mask.count);
+  }
+  std::vector<CodeList> lists(static_cast<std::size_t>(parts));
+  const std::int64_t part_words = ((rows + 63) / 64 + parts - 1) / parts;
+  NESTOR_RETURN_IF_ERROR(pool->try_for_each(parts, [&](std::int64_t part, int) {
+    const std::int64_t begin = std::min(part * part_words * 64, rows);
+    const std::int64_t end = std::min(begin + part_words * 64, rows);
+    const auto words = mask.words.subspan(static_cast<std::size_t>(begin / 64),
+                                          static_cast<std::size_t>((end - begin + 63) / 64));
+    const auto ranges = ranges_of(codes, bits, mask, begin, end);
+    lists[static_cast<std::size_t>(part)] =
+        best_codes(kernels, ranges, query, keep, bits_set(words));
+    return Status();
+  }));
+  std::int64_t total = 0;
+  for (const CodeList& list : lists) total += list.count;
+  CodeList all(std::max<std::int64_t>(total, 1));
+  for (const CodeList& list : lists) {
+    std::copy_n(list.scores.get(), list.count, all.scores.get() + all.count);
+    std::copy_n(list.positions.get(), list.count, all.positions.get() + all.count);
+    all.count += list.count;
+  }
+  if (all.count > keep) all.cut(kernels, keep);
+  return all;
+}
+
+// Adds what the rest of each code scores.
+void add_rest(const ScanKernels& kernels, const LadderCodes& codes, int bits,
+              const CodeQuery& query, CodeList& list) {
+  if (codes.layout().rest_words == 0) return;
+  std::vector<std::int32_t> scores(static_cast<std::size_t>(list.count));
+  std::int64_t begin = 0;
+  for (const LadderSegment& segment : codes.segments()) {
+    const auto* const after =
+        std::lower_bound(list.positions.get() + begin, list.positions.get() + list.count,
+                         segment.first + segment.rows,
+                         [](std::uint32_t position, std::int64_t end) { return position < end; });
+    const std::int64_t end = after - list.positions.get();
+    kernels.score_rows({.codes = segment.rest,
+                        .words = codes.layout().rest_words,
+                        .bits = bits,
+                        .row_weights = query.row_weights.data(),
+                        .rows = list.positions.get() + begin,
+                        .first_row = static_cast<std::uint32_t>(segment.first),
+                        .count = end - begin,
+                        .scores = scores.data() + begin});
+    begin = end;
+  }
+  for (std::int64_t i = 0; i < list.count; ++i) {
+    list.scores[i] += scores[static_cast<std::size_t>(i)];
+  }
+}
+
+std::vector<Candidate> ranked(const LadderCodes& codes, const CodeQuery& query,
+                              const CodeList& list) {
+  // Score and position in one number, so that the sort compares once: better first, then earlier.
+  std::vector<std::uint64_t> order(static_cast<std::size_t>(list.count));
+  for (std::int64_t i = 0; i < list.count; ++i) {
+    const std::uint32_t score = ~(static_cast<std::uint32_t>(list.scores[i]) ^ 0x80000000U);
+    order[static_cast<std::size_t>(i)] = std::uint64_t{score} << 32 | list.positions[i];
+  }
+  std::sort(order.begin(), order.end());
+  std::vector<Candidate> result;
+  result.reserve(order.size());
+  for (const std::uint64_t entry : order) {
+    const std::uint32_t score = ~static_cast<std::uint32_t>(entry >> 32) ^ 0x80000000U;
+    result.push_back({.id = codes.id_at(static_cast<std::int64_t>(entry & 0xFFFFFFFFU)),
+                      .score = query.score(static_cast<std::int32_t>(score))});
+  }
+  return result;
+}
+
+LadderPlan settled(const LadderShape& shape, LadderPlan plan, std::int64_t rows) {
+  const LadderPlan usual = default_ladder_plan(shape, rows, 10);
+  if (plan.rank_count <= 0) plan.rank_count = usual.rank_count;
+  if (plan.scan_count <= 0) plan.scan_count = usual.scan_count;
+  plan.rank_count = std::min(plan.rank_count, rows);
+  plan.scan_count = std::clamp(plan.scan_count, plan.rank_count, std::max<std::int64_t>(rows, 0));
+  return plan;
+}
+
+}  // namespace
+
+Status LadderIndex::check_query(std::span<const float> query, const LadderFilter* filter) const {
+  const std::size_t width = static_cast<std::size_t>(shape_.width);
+  if (query.size() < width || !all_finite(query.first(width))) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("ladder index: a query needs {} finite values; it has {}{}", width,
+                        query.size(), query.size() < width ? "" : ", not all finite")};
+  }
+  if (filter != nullptr && filter->generation != generation_) {
+    return {StatusCode::kFailedPrecondition,
+            fmt::format("ladder index: a filter made at generation {}, the rows are at {}; make "
+                        "the filter again",
+                        filter->generation, generation_)};
+  }
+  if (!codes_.intact()) {
+    return {StatusCode::kDataLoss,
+            "ladder index: its mapped file was changed by another process; build it anew from the "
+            "store"};
+  }
+  return {};
+}
+
+std::vector<Candidate> LadderIndex::search_raw(std::span<const float> query, const LadderPlan& plan,
+                                               const LadderFilter* filter) const {
+  const Mask mask = mask_of(codes_, filter);
+  const std::vector<float> unit = cut_to_width(query, shape_.width);
+  TopCandidates best(std::min(plan.rank_count, mask.count));
+  const std::size_t width = static_cast<std::size_t>(shape_.width);
+  for (std::int64_t position = 0; position < codes_.row_count(); ++position) {
+    const std::size_t at = static_cast<std::size_t>(position);
+    if ((mask.words[at / 64] >> (at % 64) & 1) == 0) continue;
+    const std::span<const float> row(raw_.data() + at * width, width);
+    best.offer({.id = codes_.id_at(position), .score = static_cast<float>(dot(unit, row))});
+  }
+  return best.take();
+}
+
+Result<std::vector<Candidate>> LadderIndex::search(std::span<const float> query,
+                                                   const LadderPlan& plan,
+                                                   const LadderFilter* filter, ThreadPool* pool,
+                                                   LadderTrace* trace) const {
+  NESTOR_RETURN_IF_ERROR(check_query(query, filter));
+  LadderTrace unused;
+  LadderTrace& told = trace == nullptr ? unused : *trace;
+  try {
+    const auto start = std::chrono::steady_clock::now();
+    const Mask mask = mask_of(codes_, filter);
+    told.rows_scanned = mask.count;
+    told.plan = settled(shape_, plan, mask.count);
+    told.exact = !trained() || told.plan.rank_count >= mask.count;
+    if (!trained()) {
+      auto found = search_raw(query, told.plan, filter);
+      told.scan_seconds = seconds_since(start);
+      return found;
+    }
+    if (mask.count == 0 || told.plan.rank_count == 0) return std::vector<Candidate>();
+    const CodeQuery coded = quantizer_->query(query, codes_.layout().scan_words);
+    NESTOR_ASSIGN_OR_RETURN(CodeList list, scan_parts(*kernels_, codes_, shape_.bits, mask, coded,
+                                                      told.plan.scan_count, pool));
+    told.scan_seconds = seconds_since(start);
+    const auto rest_start = std::chrono::steady_clock::now();
+    add_rest(*kernels_, codes_, shape_.bits, coded, list);
+    if (list.count > told.plan.rank_count) list.cut(*kernels_, told.plan.rank_count);
+    auto result = ranked(codes_, coded, list);
+    told.rank_seconds = seconds_since(rest_start);
+    return result;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return Status(StatusCode::kOutOfMemory,
+                  "ladder index: no memory to search; ask for fewer candidates");
+  }
+}
+
+Result<std::vector<std::vector<Candidate>>> LadderIndex::search_batch(
+    std::span<const float> queries, const LadderPlan& plan, const LadderFilter* filter,
+    ThreadPool* pool) const {
+  const std::size_t width = static_cast<std::size_t>(shape_.width);
+  if (queries.size() % width != 0) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        fmt::format("ladder index: {} values are no queries of width {}", queries.size(), width));
+  }
+  try {
+    std::vector<std::vector<Candidate>> results(queries.size() / width);
+    const auto one = [&](std::int64_t i, int) -> Status {
+      const std::size_t at = static_cast<std::size_t>(i);
+      NESTOR_ASSIGN_OR_RETURN(results[at],
+                              search(queries.subspan(at * width, width), plan, filter));
+      return {};
+    };
+    const std::int64_t count = static_cast<std::int64_t>(results.size());
+    if (pool != nullptr) {
+      NESTOR_RETURN_IF_ERROR(pool->try_for_each(count, one));
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) NESTOR_RETURN_IF_ERROR(one(i, 0));
+    }
+    return results;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return Status(StatusCode::kOutOfMemory, "ladder index: no memory for a batch of queries");
+  }
+}
+
+}  // namespace nestor::index

@@ -1,0 +1,49 @@
+// The best of many integer scores, exactly: of equal ones those that come first. No branch asks
+// about a single row, so the cost does not depend on the order of the rows. Threads: free
+// functions; a CodeList belongs to one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "index/code_quantizer.h"
+#include "index/scan_kernels.h"
+
+namespace nestor::index {
+
+// Scores and their positions, in the order of the positions.
+struct CodeList {
+  std::unique_ptr<std::int32_t[]> scores;
+  std::unique_ptr<std::uint32_t[]> positions;
+  std::int64_t count = 0;
+  std::int64_t room = 0;
+
+  CodeList() = default;
+  // Throws std::bad_alloc.
+  explicit CodeList(std::int64_t room);
+  // Leaves the best `keep`; returns the least score among them. REQUIRES: 0 < keep <= count.
+  std::int32_t cut(const ScanKernels& kernels, std::int64_t keep);
+};
+
+// The `rank`-th greatest of (count) scores. REQUIRES: 0 < rank <= count.
+std::int32_t nth_greatest(const ScanKernels& kernels, const std::int32_t* scores,
+                          std::int64_t count, std::int64_t rank);
+
+// A run of blocked codes and the bits of those of its rows that may be found.
+struct ScanRange {
+  const std::uint32_t* blocks = nullptr;
+  std::int64_t words = 0;
+  int bits = 0;
+  std::int64_t rows = 0;                // the last block may be part-filled
+  const std::uint64_t* live = nullptr;  // no bit set past `rows`
+  std::uint32_t first_position = 0;
+};
+
+// The best `keep` of `live_count` live rows over all ranges, in the order of their positions; the
+// same for all kernels and however the ranges are cut. `live_count` is only a means of guessing
+// where the cut will be. Fewer only if fewer are live. Throws std::bad_alloc.
+CodeList best_codes(const ScanKernels& kernels, std::span<const ScanRange> ranges,
+                    const CodeQuery& query, std::int64_t keep, std::int64_t live_count);
+
+}  // namespace nestor::index

@@ -182,8 +182,9 @@ void CoarseIndex::remove(std::span<const std::uint64_t> ids) {
 // leaves first), with k >= 100 it allocates inside an OpenMP region, where running out of memory
 // ends the program, and it takes tombstones through a virtual call a row. The kernel knows no
 // threads, so no OpenMP team is ever started and searches of many threads do not oversubscribe.
-Result<std::vector<Candidate>> CoarseIndex::search(std::span<const float> query,
-                                                   std::int64_t count) const {
+Result<std::vector<Candidate>> CoarseIndex::search(
+    std::span<const float> query, std::int64_t count,
+    const std::function<bool(std::uint64_t id)>& admits) const {
   const Impl& impl = *impl_;
   const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
   if (query.size() < row_floats || !all_finite(query.first(row_floats))) {
@@ -206,7 +207,8 @@ Result<std::vector<Candidate>> CoarseIndex::search(std::span<const float> query,
       const std::size_t base = static_cast<std::size_t>(first);
       faiss::fvec_inner_products_ny(scores, unit.data(), impl.row(base), row_floats, block);
       for (std::size_t i = 0; i < block; ++i) {
-        if (scores[i] >= best.threshold() && impl.alive[base + i] != 0) {
+        if (scores[i] >= best.threshold() && impl.alive[base + i] != 0 &&
+            (!admits || admits(impl.ids[base + i]))) {
           best.offer({.id = impl.ids[base + i], .score = scores[i]});
         }
       }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -42,9 +43,12 @@ class CoarseIndex {
   void remove(std::span<const std::uint64_t> ids);
   // The best `count` live rows, best first; of equal scores the lower id first. Fewer only if fewer
   // are live. `query` (at least width); its prefix is normalised here. One thread, the caller's.
+  // `admits`, where there is one, is asked of every row that would be among the best so far.
   // Errors: kInvalidArgument (query too short or not finite, count below 0), kOutOfMemory.
   // Cost: one pass over all rows.
-  Result<std::vector<Candidate>> search(std::span<const float> query, std::int64_t count) const;
+  Result<std::vector<Candidate>> search(
+      std::span<const float> query, std::int64_t count,
+      const std::function<bool(std::uint64_t id)>& admits = {}) const;
 
   [[nodiscard]] int width() const;
   [[nodiscard]] std::int64_t live_count() const;

@@ -92,9 +92,9 @@ std::int64_t default_candidate_count(int coarse_width, int full_width, std::int6
   return std::max(static_cast<std::int64_t>(std::ceil(count)), k);
 }
 
-WidthLadder::WidthLadder(int full_width, bool matryoshka)
+WidthLadder::WidthLadder(int full_width, bool matryoshka, bool default_rung)
     : full_width_(full_width), widths_(ladder_widths(full_width, matryoshka)) {
-  rungs_.emplace(default_width(), CoarseIndex(default_width()));
+  if (default_rung) rungs_.emplace(default_width(), CoarseIndex(default_width()));
 }
 
 const CoarseIndex& WidthLadder::at(int width) const {

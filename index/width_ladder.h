@@ -30,8 +30,8 @@ std::int64_t default_candidate_count(int coarse_width, int full_width, std::int6
 
 class WidthLadder {
  public:
-  // An empty ladder with its default rung. REQUIRES: full_width > 0.
-  WidthLadder(int full_width, bool matryoshka);
+  // An empty ladder, with its default rung or none. REQUIRES: full_width > 0.
+  WidthLadder(int full_width, bool matryoshka, bool default_rung = true);
 
   [[nodiscard]] int full_width() const { return full_width_; }
   [[nodiscard]] const std::vector<int>& widths() const { return widths_; }

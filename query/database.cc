@@ -8,6 +8,7 @@
 
 #include "core/macros.h"
 #include "query/database_impl.h"
+#include "query/expiry.h"
 #include "query/input_check.h"
 #include "query/open_database.h"
 
@@ -139,6 +140,71 @@ Result<std::int64_t> Database::remove(const std::vector<std::string>& keys,
   return remove(std::span(keys), options);
 }
 
+Result<std::int64_t> Database::remove_matching(const Filter& filter, const RemoveOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<std::int64_t> {
+    if (filter.empty()) {
+      return Status(StatusCode::kInvalidArgument,
+                    "the filter says nothing and would remove every document; say which, or "
+                    "`key exists` for all");
+    }
+    return impl_->change_documents(options.collection, [&](const auto& source, const auto& commit) {
+      return query::remove_matching(source, filter, commit, options.stop);
+    });
+  });
+}
+
+Result<std::int64_t> Database::remove_expired(const RemoveOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&] {
+    return impl_->change_documents(options.collection, [&](const auto& source, const auto& commit) {
+      return query::sweep_expired(source, commit, options.stop);
+    });
+  });
+}
+
+Result<std::int64_t> Database::change_metadata(const std::vector<MetadataChange>& changes,
+                                               const std::string& collection) {
+  NESTOR_ENTER();
+  return guarded([&] {
+    return impl_->change_documents(collection, [&](const auto& source, const auto& commit) {
+      return query::change_metadata(source, changes, commit);
+    });
+  });
+}
+
+Result<std::int64_t> Database::count(const Filter& filter, const std::string& collection) const {
+  NESTOR_ENTER();
+  return guarded([&] {
+    return impl_->on_documents(collection, [&](const query::DocumentSource& source) {
+      return query::count_documents(source, filter);
+    });
+  });
+}
+
+Result<std::vector<std::string>> Database::list_keys(const Filter& filter,
+                                                     const std::string& collection,
+                                                     const std::string& after,
+                                                     std::int64_t limit) const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<std::vector<std::string>> {
+    if (limit < 1) {
+      return Status(StatusCode::kInvalidArgument,
+                    "limit is " + std::to_string(limit) + "; at least 1 is expected");
+    }
+    std::vector<std::string> keys;
+    NESTOR_ASSIGN_OR_RETURN(
+        [[maybe_unused]] const std::int64_t count,
+        impl_->on_documents(collection,
+                            [&](const query::DocumentSource& source) -> Result<std::int64_t> {
+                              NESTOR_ASSIGN_OR_RETURN(
+                                  keys, query::list_matching_keys(source, filter, after, limit));
+                              return std::ssize(keys);
+                            }));
+    return keys;
+  });
+}
+
 Result<Document> Database::get(const std::string& key, const std::string& collection) const {
   NESTOR_ENTER();
   return guarded([&]() -> Result<Document> {
@@ -147,7 +213,10 @@ Result<Document> Database::get(const std::string& key, const std::string& collec
     NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*view, collection));
     if (found.has_value()) {
       NESTOR_ASSIGN_OR_RETURN(auto stored, impl_->store->find_document(*view, found->id, key));
-      if (stored.has_value()) return std::move(stored->document);
+      if (stored.has_value() &&
+          !query::is_expired(stored->document.metadata, query::seconds_since_1970())) {
+        return std::move(stored->document);
+      }
     }
     return Status(StatusCode::kNotFound,
                   "no document '" + key + "' in collection '" + collection + "'");
@@ -157,17 +226,7 @@ Result<Document> Database::get(const std::string& key, const std::string& collec
 Result<std::vector<std::string>> Database::list_keys(const std::string& collection,
                                                      const std::string& after,
                                                      std::int64_t limit) const {
-  NESTOR_ENTER();
-  return guarded([&]() -> Result<std::vector<std::string>> {
-    if (limit < 1) {
-      return Status(StatusCode::kInvalidArgument,
-                    "limit is " + std::to_string(limit) + "; at least 1 is expected");
-    }
-    const auto view = impl_->current_view();
-    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*view, collection));
-    if (!found.has_value()) return std::vector<std::string>();
-    return impl_->store->list_keys(*view, found->id, after, limit);
-  });
+  return list_keys(Filter(), collection, after, limit);
 }
 
 Result<SearchResult> Database::search(std::string_view query, const SearchOptions& options) const {
@@ -205,7 +264,7 @@ Result<VerifyReport> Database::verify(std::stop_token stop) const {
     NESTOR_ASSIGN_OR_RETURN(const auto collections, impl_->store->collections(*view));
     for (const storage::Collection& collection : collections) {
       if (collection.passages == 0) continue;
-      const auto loaded = query::load_ladder(*impl_->store, *view, collection, {});
+      const auto loaded = query::load_index(*impl_->store, *view, collection, {});
       if (!loaded.ok()) {
         report.problems.push_back(loaded.status().message());
       } else if (!loaded.value().note.empty()) {

@@ -136,6 +136,22 @@ Status Database::Impl::set_attribute(const std::string& collection, const std::s
   return {};
 }
 
+// Keys that are there and are not written in the same batch: of both, the document stays.
+Status Database::Impl::add_removals(const std::vector<std::string>& keys,
+                                    const storage::DocumentStore::View& seen,
+                                    const std::optional<Collection>& collection,
+                                    storage::Batch& batch) const {
+  for (const std::string& key : keys) NESTOR_RETURN_IF_ERROR(query::check_key(key));
+  if (!collection.has_value()) return {};
+  std::set<std::string> gone(keys.begin(), keys.end());
+  for (const storage::DocumentWrite& write : batch.writes) gone.erase(write.document.key);
+  for (const std::string& key : gone) {
+    NESTOR_ASSIGN_OR_RETURN(const auto document, store->find_document(seen, collection->id, key));
+    if (document.has_value()) batch.removals.push_back(key);
+  }
+  return {};
+}
+
 Result<AddReport> Database::Impl::add(std::span<const Document> documents,
                                       const AddOptions& options) {
   if (store->read_only()) {
@@ -150,7 +166,8 @@ Result<AddReport> Database::Impl::add(std::span<const Document> documents,
   NESTOR_ASSIGN_OR_RETURN(
       query::PreparedBatch prepared,
       query::prepare_batch(*store, *seen, collection, documents, options, get_encoder));
-  if (prepared.batch.writes.empty()) return prepared.report;
+  NESTOR_RETURN_IF_ERROR(add_removals(options.removals, *seen, collection, prepared.batch));
+  if (prepared.batch.writes.empty() && prepared.batch.removals.empty()) return prepared.report;
   if (prepared.collection_missing) {
     NESTOR_ASSIGN_OR_RETURN(
         const Collection made,
@@ -169,19 +186,17 @@ Result<std::int64_t> Database::Impl::remove(std::span<const std::string> keys,
     return Status(StatusCode::kFailedPrecondition,
                   store->path() + " was opened read-only; nothing can be removed");
   }
-  for (const std::string& key : keys) NESTOR_RETURN_IF_ERROR(query::check_key(key));
   const std::lock_guard writer(writing);
   const ViewPointer seen = current_view();
   NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*seen, options.collection));
-  if (!collection.has_value()) return 0;
-  storage::Batch batch{.collection = options.collection,
-                       .width = collection->width,
-                       .space = collection->space,
-                       .model = collection->model};
-  for (const std::string& key : std::set<std::string>(keys.begin(), keys.end())) {
-    NESTOR_ASSIGN_OR_RETURN(const auto document, store->find_document(*seen, collection->id, key));
-    if (document.has_value()) batch.removals.push_back(key);
+  storage::Batch batch;
+  batch.collection = options.collection;
+  if (collection.has_value()) {
+    batch.width = collection->width;
+    batch.space = collection->space;
+    batch.model = collection->model;
   }
+  NESTOR_RETURN_IF_ERROR(add_removals({keys.begin(), keys.end()}, *seen, collection, batch));
   if (batch.removals.empty()) return 0;
   NESTOR_ASSIGN_OR_RETURN(const storage::Commit commit, store->commit(batch));
   publish(commit, batch);
@@ -202,30 +217,58 @@ void Database::Impl::publish(const storage::Commit& commit, const storage::Batch
         rows.insert(rows.end(), row.vector.begin(), row.vector.end());
     }
   }
-  const std::unique_lock lock(state);
-  view = store->view();
-  const auto found = indexes.find(batch.collection);
-  if (found == indexes.end()) return;
-  LoadedIndex& index = found->second;
-  // A search may have loaded the index between the two locks; it is then made anew at the next
-  // search.
-  Status status = indexed ? Status() : Status(StatusCode::kInternal, "loaded meanwhile");
-  if (status.ok()) {
-    index.loaded.ladder->remove(commit.removed_row_ids);
-    status = index.loaded.ladder->add(commit.row_ids, rows);
+  {
+    const std::unique_lock lock(state);
+    view = store->view();
+    const auto found = indexes.find(batch.collection);
+    if (found == indexes.end()) return;
+    LevelIndex& index = found->second;
+    // A search may have loaded the index between the two locks; it is then made anew at the next
+    // search.
+    Status status = indexed ? Status() : Status(StatusCode::kInternal, "loaded meanwhile");
+    if (status.ok()) {
+      index.loaded.index->remove(commit.removed_row_ids);
+      status = index.loaded.index->add(commit.row_ids, rows);
+    }
+    if (!status.ok()) {
+      log_to(log, LogLevel::kInfo,
+             "index dropped, to be made anew from the store: " + status.message());
+      indexes.erase(found);
+      return;
+    }
+    index.collection = commit.collection;
+    index.loaded.caught_up_rows +=
+        static_cast<std::int64_t>(commit.row_ids.size() + commit.removed_row_ids.size());
   }
-  if (!status.ok()) {
-    log_to(log, LogLevel::kInfo,
-           "index dropped, to be made anew from the store: " + status.message());
-    indexes.erase(found);
-    return;
+  if (const Status renewed = renew_codes(batch.collection); !renewed.ok()) {
+    log_to(log, LogLevel::kWarning, "the index keeps its old codes: " + renewed.message());
   }
-  index.collection = commit.collection;
-  index.loaded.caught_up_rows +=
-      static_cast<std::int64_t>(commit.row_ids.size() + commit.removed_row_ids.size());
 }
 
-Status Database::Impl::ensure_index(const std::string& name, int width) const {
+// Only writers change rows, and this one holds `writing`: what is built from the view is level.
+Status Database::Impl::renew_codes(const std::string& name) {
+  Collection collection;
+  ViewPointer seen;
+  {
+    const std::shared_lock lock(state);
+    const auto found = indexes.find(name);
+    if (found == indexes.end() || !found->second.loaded.index->wants_training()) return {};
+    collection = found->second.collection;
+    seen = view;
+  }
+  const query::StoreSource source(*store, *seen, collection);
+  NESTOR_ASSIGN_OR_RETURN(
+      index::LadderIndex codes,
+      index::LadderIndex::build(index::default_ladder_shape(collection.width, true), source));
+  const std::unique_lock lock(state);
+  const auto found = indexes.find(name);
+  if (found == indexes.end()) return {};
+  found->second.loaded.index->put_codes(std::move(codes));
+  found->second.loaded.caught_up_rows = collection.passages;  // the file is of the old codes
+  return {};
+}
+
+Status Database::Impl::ensure_index(const std::string& name, const query::Plan& plan) const {
   const std::unique_lock lock(state);
   auto found = indexes.find(name);
   if (found == indexes.end()) {
@@ -233,139 +276,14 @@ Status Database::Impl::ensure_index(const std::string& name, int width) const {
     if (!collection.has_value() || collection->width == 0) {
       return {StatusCode::kNotFound, fmt::format("no collection '{}'", name)};
     }
-    NESTOR_ASSIGN_OR_RETURN(query::LoadedLadder loaded,
-                            query::load_ladder(*store, *view, *collection, log));
-    found = indexes.emplace(name, LoadedIndex{*collection, std::move(loaded)}).first;
+    NESTOR_ASSIGN_OR_RETURN(query::LoadedIndex loaded,
+                            query::load_index(*store, *view, *collection, log));
+    found = indexes.emplace(name, LevelIndex{*collection, std::move(loaded)}).first;
   }
-  LoadedIndex& index = found->second;
-  if (index.loaded.ladder->has(width)) return {};
+  LevelIndex& index = found->second;
+  if (plan.codes || index.loaded.index->has_width(plan.coarse_width)) return {};
   const query::StoreSource source(*store, *view, index.collection);
-  return index.loaded.ladder->build(width, source);
-}
-
-Result<query::CoarseResult> Database::Impl::coarse_pass(std::span<const float> query,
-                                                        const SearchOptions& options,
-                                                        ViewPointer& seen,
-                                                        Collection& collection) const {
-  while (true) {
-    NESTOR_ASSIGN_OR_RETURN(
-        const query::Plan wanted,
-        query::make_plan(options, collection.width, !collection.external, collection.passages));
-    {
-      const std::shared_lock lock(state);
-      const auto found = indexes.find(options.collection);
-      if (found != indexes.end() && found->second.loaded.ladder->has(wanted.coarse_width)) {
-        seen = view;
-        collection = found->second.collection;
-        query::CoarseResult coarse;
-        NESTOR_ASSIGN_OR_RETURN(
-            coarse.plan,
-            query::make_plan(options, collection.width, !collection.external, collection.passages));
-        const query::Stopwatch time;
-        NESTOR_ASSIGN_OR_RETURN(
-            coarse.candidates,
-            found->second.loaded.ladder->at(wanted.coarse_width)
-                .search(query.first(static_cast<std::size_t>(wanted.coarse_width)),
-                        coarse.plan.candidate_count));
-        coarse.seconds = time.seconds();
-        return coarse;
-      }
-    }
-    NESTOR_RETURN_IF_ERROR(ensure_index(options.collection, wanted.coarse_width));
-  }
-}
-
-Result<SearchResult> Database::Impl::search_with(std::span<const float> query,
-                                                 const SearchOptions& options,
-                                                 const QueryWords& words,
-                                                 SearchResult result) const {
-  ViewPointer seen = current_view();
-  NESTOR_ASSIGN_OR_RETURN(auto found, find(*seen, options.collection));
-  if (!found.has_value() || found->passages == 0) return result;
-  Collection collection = std::move(*found);
-  query::CoarseResult coarse;
-  if (options.mode != SearchMode::kKeyword) {
-    NESTOR_ASSIGN_OR_RETURN(coarse, coarse_pass(query, options, seen, collection));
-  }
-  query::Words looked_up{.search = keywords, .query = words.query};
-  NESTOR_RETURN_IF_ERROR(query::finish_search(
-      {.store = *store, .view = *seen, .collection = collection}, query, options, coarse, looked_up,
-      options.snippet_bytes > 0 ? words.analyzer.get() : nullptr, result));
-  return result;
-}
-
-Result<std::vector<float>> Database::Impl::embed_question(std::string_view text,
-                                                          const Collection& collection,
-                                                          const SearchOptions& options,
-                                                          SearchResult& result) const {
-  NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder_in_use, encoder());
-  NESTOR_RETURN_IF_ERROR(query::check_space(collection, encoder_in_use->info()));
-  result.explain.backend = encoder_in_use->info().backend;
-  result.explain.precision = encoder_in_use->info().precision;
-  const query::Stopwatch time;
-  const EmbedInput input{.text = text};
-  NESTOR_ASSIGN_OR_RETURN(
-      std::vector<Embedding> embedded,
-      encoder_in_use->encode({&input, 1}, options.role, {.stop = options.stop}));
-  result.explain.embed_seconds = time.seconds();
-  result.query_token_count = embedded[0].token_count;
-  result.query_truncated = embedded[0].truncated;
-  return std::move(embedded[0].vector);
-}
-
-Result<SearchResult> Database::Impl::search_text(std::string_view text,
-                                                 const SearchOptions& options) const {
-  NESTOR_RETURN_IF_ERROR(query::check_search(options));
-  if (const auto offset = find_invalid_utf8(text)) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("the question is not UTF-8 at byte {}", *offset));
-  }
-  NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
-  if (!collection.has_value()) return SearchResult{};
-  const bool only_words = options.mode == SearchMode::kKeyword;
-  if (collection->external && !only_words) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("collection '{}' keeps vectors that its callers bring; search it "
-                              "with a vector of width {}, or in keyword mode",
-                              collection->name, collection->width));
-  }
-  if (collection->width > 0) {
-    // A width the collection lacks is refused before the model is loaded for it.
-    const auto plan =
-        query::make_plan(options, collection->width, !collection->external, collection->passages);
-    if (!plan.ok()) return plan.status();
-  }
-  QueryWords words;
-  if (options.mode != SearchMode::kVector || options.snippet_bytes > 0) {
-    NESTOR_ASSIGN_OR_RETURN(words.analyzer,
-                            query::TextAnalyzer::make(query::language_of(*collection)));
-    NESTOR_ASSIGN_OR_RETURN(words.query, query::parse_keyword_query(text, *words.analyzer));
-  }
-  SearchResult result;
-  if (collection->external) return search_with({}, options, words, std::move(result));
-  Result<std::vector<float>> vector = embed_question(text, *collection, options, result);
-  if (!vector.ok()) {
-    // Words need no model; only the cosines beside them do.
-    if (!only_words || vector.status().code() != StatusCode::kModelMissing) return vector.status();
-    log_to(log, LogLevel::kInfo, "no cosines beside the words: " + vector.status().message());
-    return search_with({}, options, words, std::move(result));
-  }
-  return search_with(vector.value(), options, words, std::move(result));
-}
-
-Result<SearchResult> Database::Impl::search_vector(std::span<const float> vector,
-                                                   const SearchOptions& options) const {
-  NESTOR_RETURN_IF_ERROR(query::check_search(options));
-  if (options.mode != SearchMode::kVector) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("a vector has no words to search by in {} mode; ask in text, or in "
-                              "vector mode",
-                              search_mode_name(options.mode)));
-  }
-  NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
-  if (!collection.has_value() || collection->width == 0) return SearchResult{};
-  NESTOR_RETURN_IF_ERROR(query::check_vector(vector, collection->width, "the query"));
-  return search_with(vector, options, QueryWords{}, SearchResult{});
+  return index.loaded.index->build_width(plan.coarse_width, source);
 }
 
 Status Database::Impl::complete_postings() {
@@ -386,13 +304,15 @@ Status Database::Impl::save_indexes() {
   for (const std::string& name : names) {
     NESTOR_ASSIGN_OR_RETURN(const auto collection, store->find_collection(*view, name));
     if (!collection.has_value() || collection->passages == 0) continue;
-    NESTOR_RETURN_IF_ERROR(
-        ensure_index(name, index::default_coarse_width(collection->width, !collection->external)));
-    const LoadedIndex& index = indexes.at(name);
+    NESTOR_ASSIGN_OR_RETURN(
+        const query::Plan plan,
+        query::make_plan({}, collection->width, !collection->external, collection->passages));
+    NESTOR_RETURN_IF_ERROR(ensure_index(name, plan));
+    const LevelIndex& index = indexes.at(name);
     if (!query::worth_saving(index.collection, index.loaded.cached_sequence,
                              index.loaded.caught_up_rows))
       continue;
-    NESTOR_RETURN_IF_ERROR(query::save_ladder(*store, index.collection, *index.loaded.ladder));
+    NESTOR_RETURN_IF_ERROR(query::save_index(*store, index.collection, *index.loaded.index));
   }
   return {};
 }

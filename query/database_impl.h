@@ -19,10 +19,12 @@
 
 #include "core/fair_shared_mutex.h"
 #include "nestor/database.h"
+#include "query/document_query.h"
 #include "query/finish_search.h"
 #include "query/ingest.h"
 #include "query/keyword_search.h"
 #include "query/recovery.h"
+#include "query/row_filter.h"
 #include "query/text_analysis.h"
 #include "query/text_encoder.h"
 #include "storage/document_store.h"
@@ -31,9 +33,9 @@ namespace nestor {
 
 struct Database::Impl {
   // The index of one collection, level with the state's view; empty until a search needs it.
-  struct LoadedIndex {
+  struct LevelIndex {
     storage::Collection collection;
-    query::LoadedLadder loaded;
+    query::LoadedIndex loaded;
   };
 
   // A question as keyword search understands it, and what made it so; null where nothing asks for
@@ -57,6 +59,16 @@ struct Database::Impl {
                        const std::string& value);
   Result<AddReport> add(std::span<const Document> documents, const AddOptions& options);
   Result<std::int64_t> remove(std::span<const std::string> keys, const RemoveOptions& options);
+  // `work` on the newest state of a collection; 0 where the default one is not there yet.
+  // To be called with `writing` held where `work` commits.
+  Result<std::int64_t> on_documents(
+      const std::string& collection,
+      const std::function<Result<std::int64_t>(const query::DocumentSource&)>& work) const;
+  // The same for work that changes something, with what commits and publishes a batch.
+  Result<std::int64_t> change_documents(
+      const std::string& collection,
+      const std::function<Result<std::int64_t>(const query::DocumentSource&,
+                                               const query::CommitFunction&)>& work);
   Result<SearchResult> search_text(std::string_view text, const SearchOptions& options) const;
   Result<SearchResult> search_vector(std::span<const float> vector,
                                      const SearchOptions& options) const;
@@ -78,15 +90,29 @@ struct Database::Impl {
   mutable FairSharedMutex state;
   storage::DocumentStore::ViewPointer view;
   // Filled by const searches: a cache of what the view holds.
-  mutable std::map<std::string, LoadedIndex> indexes;
+  mutable std::map<std::string, LevelIndex> indexes;
+  mutable query::RowFilters filters;
   mutable query::KeywordSearch keywords;
 
  private:
-  // The coarse pass in the newest state; `seen` and `collection` become what it ran against.
+  Status add_removals(const std::vector<std::string>& keys,
+                      const storage::DocumentStore::View& seen,
+                      const std::optional<storage::Collection>& collection,
+                      storage::Batch& batch) const;
+  // A search's place, which it may outlive the newest state in.
+  struct Ground {
+    storage::DocumentStore::ViewPointer view;
+    storage::Collection collection;
+    std::optional<query::MatchingRows> matching;  // none: all rows
+  };
+  // The newest state, and what of it `options` leave over.
+  Result<Ground> ground_of(const storage::Collection& known, const SearchOptions& options,
+                           double& seconds) const;
+  // The coarse pass in the newest state; `ground` becomes what it ran against.
   Result<query::CoarseResult> coarse_pass(std::span<const float> query,
-                                          const SearchOptions& options,
-                                          storage::DocumentStore::ViewPointer& seen,
-                                          storage::Collection& collection) const;
+                                          const SearchOptions& options, Ground& ground) const;
+  Result<query::CoarseResult> pass_over(const LevelIndex& index, std::span<const float> query,
+                                        const query::Plan& plan, const Ground& ground) const;
   // `query` may be empty in keyword mode.
   Result<SearchResult> search_with(std::span<const float> query, const SearchOptions& options,
                                    const QueryWords& words, SearchResult result) const;
@@ -95,7 +121,10 @@ struct Database::Impl {
                                             const storage::Collection& collection,
                                             const SearchOptions& options,
                                             SearchResult& result) const;
-  Status ensure_index(const std::string& name, int width) const;
+  // The index, and its full-precision prefixes where `plan` goes over them.
+  Status ensure_index(const std::string& name, const query::Plan& plan) const;
+  // Codes anew where the collection has outgrown those it has; searches go on meanwhile.
+  Status renew_codes(const std::string& name);
   void publish(const storage::Commit& commit, const storage::Batch& batch);
   Status save_indexes();
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "nestor/database.h"
 #include "nestor/filter.h"
 #include "nestor/status.h"
 #include "query/filter_cache.h"
@@ -43,13 +44,6 @@ Status scan_matching_documents(const DocumentSource& source, const Filter& filte
 // Commits a batch and makes it visible. Given by whoever holds the indexes.
 using CommitFunction = std::function<Result<storage::Commit>(const storage::Batch& batch)>;
 
-// A document's new metadata: all of it, or changes to what is there.
-struct MetadataChange {
-  std::string key;
-  Metadata set;                         // fields that get these values
-  std::vector<std::string> unset = {};  // fields that go
-  bool replace = false;                 // everything else goes too
-};
 // Changes all of them in one batch; vectors, rows and row ids stay, so no index has to follow.
 // Unknown and expired keys are passed over; of equal keys in one call the later change comes on
 // top. Returns how many documents were there. Errors: kInvalidArgument (a value that metadata

@@ -101,7 +101,11 @@ Status finish_search(const SearchPlace& place, std::span<const float> query,
   explain.coarse_width = plan.coarse_width;
   explain.rerank_width = plan.rerank_width;
   explain.candidate_count = static_cast<std::int64_t>(coarse.candidates.size());
+  explain.coarse_bits = coarse.bits;
+  explain.scan_count = plan.scan_count;
   explain.passages = place.collection.passages;
+  explain.matching = coarse.matching;
+  explain.filter_seconds = coarse.filter_seconds;
   explain.exact = plan.exact;
   explain.coarse_seconds = coarse.seconds;
   if (options.stop.stop_requested()) return {StatusCode::kCancelled, "the search was stopped"};

@@ -5,9 +5,29 @@
 
 #include <algorithm>
 
+#include "index/ladder_index.h"
 #include "index/width_ladder.h"
 
 namespace nestor::query {
+
+namespace {
+
+void plan_codes(const SearchOptions& options, int full_width, std::int64_t passages, Plan& plan) {
+  const index::LadderShape shape = index::default_ladder_shape(full_width, true);
+  const std::int64_t wanted = wanted_hits(options);
+  index::LadderPlan measured = index::default_ladder_plan(shape, passages, wanted);
+  if (options.candidate_count != 0) {
+    measured.rank_count = std::max(options.candidate_count, wanted);
+    measured.scan_count = std::max(measured.scan_count, 4 * measured.rank_count);
+  }
+  plan.codes = true;
+  plan.coarse_width = shape.scan_width;
+  plan.candidate_count = std::min(std::max(measured.rank_count, wanted), passages);
+  plan.scan_count = std::min(std::max(measured.scan_count, plan.candidate_count), passages);
+  plan.exact = plan.candidate_count >= passages;
+}
+
+}  // namespace
 
 std::int64_t wanted_hits(const SearchOptions& options) {
   constexpr std::int64_t kSpareFactor = 8;
@@ -30,6 +50,10 @@ Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryo
   }
   Plan plan;
   plan.rerank_width = options.rerank_width != 0 ? options.rerank_width : full_width;
+  if (matryoshka && options.coarse_width == 0) {
+    plan_codes(options, full_width, passages, plan);
+    return plan;
+  }
   plan.coarse_width =
       options.coarse_width != 0
           ? options.coarse_width

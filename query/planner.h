@@ -9,16 +9,20 @@
 namespace nestor::query {
 
 struct Plan {
-  int coarse_width = 0;
+  bool codes = false;    // the coarse pass goes over codes, else over full-precision prefixes
+  int coarse_width = 0;  // that it scores first: codes: of the scan
   int rerank_width = 0;
-  std::int64_t candidate_count = 0;
-  bool exact = false;  // every passage is scored at rerank_width
+  std::int64_t scan_count = 0;       // codes: rows whose whole code is scored
+  std::int64_t candidate_count = 0;  // ranked at rerank_width
+  bool exact = false;                // every passage that may be found is scored at rerank_width
 };
 
 // How many ranked passages the options need: offset and k, and more where some will be dropped
 // (per_document, diversity).
 std::int64_t wanted_hits(const SearchOptions& options);
 
+// The plan for `passages` that may be found: all of the collection, or what a filter leaves.
+// A coarse width or none: codes where there are any and no width was named.
 // Errors: kInvalidArgument (a width the collection does not have, all of them named; coarse wider
 // than rerank).
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,

@@ -101,6 +101,9 @@ class Ranking {
     KeywordOptions options;
     options.k = wanted_hits(options_);
     options.stop = options_.stop;
+    if (place_.rows != nullptr) {
+      options.filter = [rows = place_.rows](std::uint64_t id) { return rows->contains(id); };
+    }
     Result<KeywordRanking> found =
         words_.search.search(place_.store, place_.view, place_.collection, words_.query, options);
     explain_.keyword_seconds += time.seconds();

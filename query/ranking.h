@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/row_set.h"
 #include "index/coarse_index.h"
 #include "nestor/search.h"
 #include "query/fusion.h"
@@ -20,12 +21,16 @@ struct SearchPlace {
   const storage::DocumentStore& store;
   const storage::DocumentStore::View& view;
   const storage::Collection& collection;
+  const RowSet* rows = nullptr;  // that may be found; null: all
 };
 
 // What stands after the coarse pass, when the index is no longer needed.
 struct CoarseResult {
   Plan plan;
   std::vector<index::Candidate> candidates;  // best first
+  int bits = 0;                              // of a component in the coarse pass
+  std::int64_t matching = 0;                 // passages that may be found
+  double filter_seconds = 0;
   double seconds = 0;
 };
 

@@ -17,28 +17,28 @@ namespace {
 
 constexpr std::size_t kCatchUpBlockRows = 1024;
 
-std::string ladder_path(const storage::DocumentStore& store, const storage::Collection& collection,
-                        int width) {
-  return fmt::format("{}/{}-{}.index", store.cache_folder(), collection.id, width);
+std::string index_path(const storage::DocumentStore& store, const storage::Collection& collection) {
+  return fmt::format("{}/{}-{}.index", store.cache_folder(), collection.id,
+                     collection.external ? "flat" : "codes");
 }
 
-index::IndexIdentity identity_of(const storage::Collection& collection, int width) {
+index::IndexIdentity identity_of(const storage::Collection& collection) {
   return {.collection = collection.name,
           .collection_id = collection.id,
           .space = collection.external ? "external" : collection.space,
-          .width = width,
+          .width = collection.width,
           .sequence = collection.sequence,
           .digest = collection.digest};
 }
 
 // Adds the rows that came after the file was written.
 Status add_new_rows(const StoreSource& source, std::uint64_t first_row_id, int full_width,
-                    index::WidthLadder& ladder, std::int64_t& added) {
+                    CollectionIndex& index, std::int64_t& added) {
   std::vector<std::uint64_t> ids;
   std::vector<float> rows;  // (ids, full_width)
   Status status;
   const auto flush = [&] {
-    status = ladder.add(ids, rows);
+    status = index.add(ids, rows);
     added += static_cast<std::int64_t>(ids.size());
     ids.clear();
     rows.clear();
@@ -55,74 +55,92 @@ Status add_new_rows(const StoreSource& source, std::uint64_t first_row_id, int f
   return status;
 }
 
-// The ladder from its file, or nothing and `note` says why.
-Result<std::optional<LoadedLadder>> from_file(const storage::DocumentStore& store,
-                                              const storage::DocumentStore::View& view,
-                                              const storage::Collection& collection,
-                                              std::string& note) {
-  LoadedLadder loaded;
-  loaded.ladder = std::make_unique<index::WidthLadder>(collection.width, !collection.external);
-  const int width = loaded.ladder->default_width();
-  const std::string path = ladder_path(store, collection, width);
-  auto file = index::read_index_file(path);
+struct IndexOnDisk {
+  index::IndexIdentity identity;
+  std::unique_ptr<CollectionIndex> index;
+};
+
+Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collection& collection) {
+  auto made = std::make_unique<CollectionIndex>(collection.width, !collection.external);
+  if (!collection.external) {
+    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex::Opened opened, index::LadderIndex::open(path));
+    if (opened.index.shape() != made->codes().shape()) {
+      return Status(StatusCode::kDataLoss, path + " holds codes of another shape");
+    }
+    made->put_codes(std::move(opened.index));
+    return IndexOnDisk{std::move(opened.identity), std::move(made)};
+  }
+  NESTOR_ASSIGN_OR_RETURN(index::IndexFile file, index::read_index_file(path));
+  NESTOR_ASSIGN_OR_RETURN(index::CoarseIndex rows, index::CoarseIndex::parse(file.payload));
+  if (rows.width() != collection.width) {
+    return Status(StatusCode::kDataLoss, path + " holds another width than it says");
+  }
+  made->put_prefixes(std::move(rows));
+  return IndexOnDisk{std::move(file.identity), std::move(made)};
+}
+
+// The index from its file, or nothing and `note` says why.
+Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store,
+                                             const storage::DocumentStore::View& view,
+                                             const storage::Collection& collection,
+                                             std::string& note) {
+  const std::string path = index_path(store, collection);
+  Result<IndexOnDisk> file = read_file_of(path, collection);
   if (!file.ok()) {
     if (file.status().code() != StatusCode::kNotFound) note = file.status().message();
-    return std::optional<LoadedLadder>();
+    return std::optional<LoadedIndex>();
   }
   const index::IndexIdentity found = file.value().identity;
-  index::IndexIdentity wanted = identity_of(collection, width);
+  index::IndexIdentity wanted = identity_of(collection);
   // A file of another moment is fine: the journal knows what came since.
   wanted.sequence = found.sequence;
   wanted.digest = found.digest;
   if (const std::string mismatch = index::describe_mismatch(found, wanted); !mismatch.empty()) {
     note = path + ": " + mismatch;
-    return std::optional<LoadedLadder>();
+    return std::optional<LoadedIndex>();
   }
   NESTOR_ASSIGN_OR_RETURN(const auto changes,
                           store.changes_since(view, collection, found.sequence, found.digest));
   if (!changes.has_value()) {
     note = fmt::format("{} was made at sequence {}, from which this store cannot be caught up",
                        path, found.sequence);
-    return std::optional<LoadedLadder>();
+    return std::optional<LoadedIndex>();
   }
-  auto rung = index::CoarseIndex::parse(file.value().payload);
-  if (!rung.ok() || rung.value().width() != width) {
-    note = rung.ok() ? path + " holds another width than it says" : rung.status().message();
-    return std::optional<LoadedLadder>();
-  }
-  loaded.ladder->put(std::move(rung).value());
-  loaded.ladder->remove(changes->removed_row_ids);
+  LoadedIndex loaded;
+  loaded.index = std::move(file.value().index);
+  loaded.index->remove(changes->removed_row_ids);
   const StoreSource source(store, view, collection);
   std::int64_t added = 0;
   NESTOR_RETURN_IF_ERROR(
-      add_new_rows(source, changes->first_new_row_id, collection.width, *loaded.ladder, added));
-  if (loaded.ladder->at(width).live_count() != collection.passages) {
+      add_new_rows(source, changes->first_new_row_id, collection.width, *loaded.index, added));
+  if (loaded.index->live_count() != collection.passages) {
     note = fmt::format("{} holds {} rows after catching up, the store {}", path,
-                       loaded.ladder->at(width).live_count(), collection.passages);
-    return std::optional<LoadedLadder>();
+                       loaded.index->live_count(), collection.passages);
+    return std::optional<LoadedIndex>();
   }
   loaded.cached_sequence = found.sequence;
   loaded.caught_up_rows = added + static_cast<std::int64_t>(changes->removed_row_ids.size());
-  return std::optional<LoadedLadder>(std::move(loaded));
+  return std::optional<LoadedIndex>(std::move(loaded));
 }
 
 }  // namespace
 
-Result<LoadedLadder> load_ladder(const storage::DocumentStore& store,
-                                 const storage::DocumentStore::View& view,
-                                 const storage::Collection& collection, const LogCallback& log) {
+Result<LoadedIndex> load_index(const storage::DocumentStore& store,
+                               const storage::DocumentStore::View& view,
+                               const storage::Collection& collection, const LogCallback& log) {
   std::string note;
   NESTOR_ASSIGN_OR_RETURN(auto cached, from_file(store, view, collection, note));
   if (cached.has_value()) return std::move(*cached);
   if (!note.empty()) {
     log_to(log, LogLevel::kWarning, "index rebuilt from the store: " + note);
   }
-  LoadedLadder loaded;
+  LoadedIndex loaded;
   loaded.note = std::move(note);
-  loaded.ladder = std::make_unique<index::WidthLadder>(collection.width, !collection.external);
   const StoreSource source(store, view, collection);
-  NESTOR_RETURN_IF_ERROR(loaded.ladder->build(loaded.ladder->default_width(), source));
-  const std::int64_t live = loaded.ladder->at(loaded.ladder->default_width()).live_count();
+  NESTOR_ASSIGN_OR_RETURN(CollectionIndex built,
+                          CollectionIndex::build(collection.width, !collection.external, source));
+  loaded.index = std::make_unique<CollectionIndex>(std::move(built));
+  const std::int64_t live = loaded.index->live_count();
   if (live != collection.passages) {
     return Status(
         StatusCode::kDataLoss,
@@ -137,7 +155,7 @@ Result<LoadedLadder> load_ladder(const storage::DocumentStore& store,
 
 bool worth_saving(const storage::Collection& collection, std::uint64_t cached_sequence,
                   std::int64_t caught_up_rows) {
-  // Catching up reads 3 kB a row, loading a file 0.5 kB: below a twentieth of the rows the file
+  // Catching up reads 3 kB a row, loading a file 0.1 kB: below a twentieth of the rows the file
   // still pays. The journal keeps a bounded number of batches, so an old file is written again
   // whatever it holds.
   constexpr std::uint64_t kMostBatchesBehind = 256;
@@ -146,12 +164,12 @@ bool worth_saving(const storage::Collection& collection, std::uint64_t cached_se
          (cached_sequence != 0 && collection.sequence - cached_sequence > kMostBatchesBehind);
 }
 
-Status save_ladder(const storage::DocumentStore& store, const storage::Collection& collection,
-                   const index::WidthLadder& ladder) {
-  const int width = ladder.default_width();
-  return index::write_index_file(
-      ladder_path(store, collection, width),
-      {.identity = identity_of(collection, width), .payload = ladder.at(width).serialize()});
+Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
+                  const CollectionIndex& index) {
+  const std::string path = index_path(store, collection);
+  if (index.has_codes()) return index.codes().save(path, identity_of(collection));
+  return index::write_index_file(path, {.identity = identity_of(collection),
+                                        .payload = index.at(index.default_width()).serialize()});
 }
 
 }  // namespace nestor::query

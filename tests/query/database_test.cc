@@ -222,7 +222,10 @@ TEST_CASE("widths and candidate count are obeyed and explained") {
       if (coarse != rerank) CHECK(result.explain.candidate_count == 40);
     }
   }
-  CHECK(found(db, "number n9", {.k = 3}).explain.coarse_width == 128);
+  const Explanation planned = found(db, "number n9", {.k = 3}).explain;
+  CHECK(planned.coarse_width == 256);
+  CHECK(planned.coarse_bits == 1);
+  CHECK(planned.rerank_width == 768);
   CHECK(db.search("x", {.coarse_width = 100}).status().code() == StatusCode::kInvalidArgument);
 }
 

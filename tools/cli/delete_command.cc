@@ -1,4 +1,4 @@
-// nestor delete DB KEY...
+// nestor delete DB KEY..., nestor delete DB --filter 'year < 2020'
 #include <fmt/format.h>
 
 #include <memory>
@@ -16,6 +16,7 @@ namespace {
 struct DeleteOptions {
   std::string database;
   std::vector<std::string> keys;
+  std::string filter;
   std::string collection = kDefaultCollection;
   bool json = false;
 };
@@ -30,23 +31,33 @@ int run_delete(const DeleteOptions& options, Context& context) {
                  ? "; of a folder of documents, remove the file and type: nestor index FOLDER"
                  : "")});
   }
+  if (options.keys.empty() == options.filter.empty()) {
+    return context.fail({StatusCode::kInvalidArgument,
+                         "name the documents by their keys, or by --filter 'year < 2020'"});
+  }
+  const Result<Filter> filter = Filter::parse(options.filter);
+  if (!filter.ok()) return context.fail(filter.status());
   OpenOptions open = context.open_options();
   open.create_if_missing = false;
   Result<Database> opened = Database::open(options.database, open);
   if (!opened.ok()) return context.fail(opened.status());
   Database database = std::move(opened).value();
-  const Result<std::int64_t> removed =
-      database.remove(options.keys, RemoveOptions{options.collection});
+  const RemoveOptions remove{.collection = options.collection, .stop = context.stop};
+  const Result<std::int64_t> removed = options.filter.empty()
+                                           ? database.remove(options.keys, remove)
+                                           : database.remove_matching(filter.value(), remove);
   if (!removed.ok()) return context.fail(removed.status());
   if (const Status closed = database.close(); !closed.ok()) return context.fail(closed);
   if (options.json) {
     Json json = new_json();
     json["deleted"] = removed.value();
-    json["keys"] = options.keys.size();
+    if (options.filter.empty()) json["keys"] = options.keys.size();
     context.print(json_line(json));
   } else {
-    context.print(fmt::format("deleted {} of {}\n", with_thousands(removed.value()),
-                              counted(std::int64_t(options.keys.size()), "key")));
+    context.print(options.filter.empty()
+                      ? fmt::format("deleted {} of {}\n", with_thousands(removed.value()),
+                                    counted(std::int64_t(options.keys.size()), "key"))
+                      : fmt::format("deleted {}\n", counted(removed.value(), "document")));
   }
   return removed.value() > 0 ? kExitOk : kExitNoHits;
 }
@@ -54,11 +65,11 @@ int run_delete(const DeleteOptions& options, Context& context) {
 }  // namespace
 
 void add_delete_command(CLI::App& app, Context& context) {
-  CLI::App& command = *app.add_subcommand("delete", "Delete documents by key");
+  CLI::App& command = *app.add_subcommand("delete", "Delete documents by key or filter");
   auto options = std::make_shared<DeleteOptions>();
   command.add_option("DB", options->database, "The database")->required();
-  command.add_option("KEY", options->keys, "The documents' keys; -- goes before a key like -a")
-      ->required();
+  command.add_option("KEY", options->keys, "The documents' keys; -- goes before a key like -a");
+  command.add_option("--filter", options->filter, "All that match: 'year < 2020'");
   command.add_option("--collection", options->collection, "The collection they are in")
       ->capture_default_str();
   command.add_flag("--json", options->json, "The count as JSON");

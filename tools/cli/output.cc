@@ -156,13 +156,17 @@ Json explanation_as_json(const Explanation& explain) {
   Json json;
   json["mode"] = search_mode_name(explain.mode);
   json["coarse_width"] = explain.coarse_width;
+  json["coarse_bits"] = explain.coarse_bits;
   json["rerank_width"] = explain.rerank_width;
+  json["scanned_further"] = explain.scan_count;
   json["candidates"] = explain.candidate_count;
   json["keyword_matches"] = explain.keyword_count;
   json["passages"] = explain.passages;
+  json["matching"] = explain.matching;
   json["exact"] = explain.exact;
   json["backend"] = explain.backend;
   json["embed_seconds"] = explain.embed_seconds;
+  json["filter_seconds"] = explain.filter_seconds;
   json["coarse_seconds"] = explain.coarse_seconds;
   json["rerank_seconds"] = explain.rerank_seconds;
   json["keyword_seconds"] = explain.keyword_seconds;
@@ -199,9 +203,13 @@ std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Termin
 }
 
 std::string plan_for_people(const Explanation& explain) {
+  const std::string all = explain.matching == explain.passages
+                              ? counted(explain.passages, "passage")
+                              : fmt::format("{} of {} that match", with_thousands(explain.matching),
+                                            counted(explain.passages, "passage"));
   const std::string by_words = fmt::format("{} by words", with_thousands(explain.keyword_count));
   if (explain.mode == SearchMode::kKeyword) {
-    return fmt::format("{} of {}", by_words, counted(explain.passages, "passage"));
+    return fmt::format("{} of {}", by_words, all);
   }
   if (explain.mode == SearchMode::kHybrid) {
     Explanation meaning = explain;
@@ -209,11 +217,12 @@ std::string plan_for_people(const Explanation& explain) {
     return fmt::format("{}, and {}", plan_for_people(meaning), by_words);
   }
   if (explain.exact) {
-    return fmt::format("{} wide, exact over {}", explain.rerank_width,
-                       counted(explain.passages, "passage"));
+    return fmt::format("{} wide, exact over {}", explain.rerank_width, all);
   }
-  return fmt::format("{} -> {} wide, {} of {}", explain.coarse_width, explain.rerank_width,
-                     with_thousands(explain.candidate_count), counted(explain.passages, "passage"));
+  const std::string bits =
+      explain.coarse_bits < 32 ? fmt::format("{} bit x ", explain.coarse_bits) : std::string();
+  return fmt::format("{}{} -> {} wide, {} of {}", bits, explain.coarse_width, explain.rerank_width,
+                     with_thousands(explain.candidate_count), all);
 }
 
 std::string seconds_text(double seconds) {

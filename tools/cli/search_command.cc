@@ -30,6 +30,7 @@ struct SearchCommandOptions {
   std::string role = "query";
   std::string mode = "vector";
   std::string fusion = "weighted";
+  std::string filter = {};
   double vector_weight = -1;  // below 0: that of the fusion
   std::string precision = {};
   std::string vector;
@@ -194,6 +195,9 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Result<SearchMode> mode = parse_search_mode(options.mode);
   if (!mode.ok()) return context.fail(mode.status());
   search.mode = mode.value();
+  Result<Filter> filter = Filter::parse(options.filter);
+  if (!filter.ok()) return context.fail(filter.status());
+  search.filter = std::move(filter).value();
   if (options.fusion == "rrf") {
     search.fusion.method = FusionOptions::Method::kReciprocalRank;
     search.fusion.vector_weight = 0.5;
@@ -237,6 +241,8 @@ void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
       .add_option("--mode", options.mode,
                   "vector: by meaning; keyword: by words, \"phrases\", -without; hybrid: both")
       ->capture_default_str();
+  command.add_option("--filter", options.filter,
+                     "Only documents that match: 'year >= 2020 AND \"rust\" in tags'");
   command
       .add_option("--fusion", options.fusion, "How hybrid joins the two: weighted or rrf (by rank)")
       ->check(CLI::IsMember({"weighted", "rrf"}))
@@ -279,8 +285,9 @@ void add_search_command(CLI::App& app, Context& context) {
                   "What the question is: query, question-answering, "
                   "fact-checking, code-retrieval, …")
       ->capture_default_str();
-  command.add_option("--coarse-width", options->search.coarse_width,
-                     "Width of the first pass: 128, 256, 512 or 768 (default: chosen)");
+  command.add_option(
+      "--coarse-width", options->search.coarse_width,
+      "Width of the first pass in full precision: 128, 256, 512 or 768 (default: codes)");
   command.add_option("--rerank-width", options->search.rerank_width,
                      "Width of the second pass (default: chosen)");
   command.add_option("--candidates", options->search.candidate_count,

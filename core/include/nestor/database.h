@@ -30,6 +30,7 @@
 #include "nestor/document.h"
 #include "nestor/embedder.h"
 #include "nestor/export.h"
+#include "nestor/filter.h"
 #include "nestor/options.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
@@ -56,6 +57,7 @@ struct SplitOptions {
 struct AddOptions {
   std::string collection = kDefaultCollection;
   SplitOptions split = {};
+  std::vector<std::string> removals = {};  // keys that go in the same atomic batch
   std::stop_token stop = {};
   ProgressCallback progress = {};
 };
@@ -73,6 +75,15 @@ struct AddReport {
 
 struct RemoveOptions {
   std::string collection = kDefaultCollection;
+  std::stop_token stop = {};  // heard by remove_matching, between its batches
+};
+
+// A document's new metadata: all of it, or changes to what is there.
+struct MetadataChange {
+  std::string key = {};
+  Metadata set = {};                    // fields that get these values
+  std::vector<std::string> unset = {};  // fields that go
+  bool replace = false;                 // everything else goes too
 };
 
 struct CollectionOptions {
@@ -148,13 +159,35 @@ class NESTOR_API Database {
   Result<std::int64_t> remove(const std::vector<std::string>& keys,
                               const RemoveOptions& options = {});
 
-  // The whole document, without its vectors. Errors: kNotFound.
+  // Removes the documents that match, in atomic batches of 10,000. Returns how many went. What an
+  // error leaves is told by it. Errors: kInvalidArgument (a wrong filter; one that says nothing,
+  // since it would remove everything), kCancelled, those of remove.
+  Result<std::int64_t> remove_matching(const Filter& filter, const RemoveOptions& options = {});
+  // Removes what has expired. Documents whose metadata field "_expires_at" (seconds since 1970) has
+  // come are hidden from every search, get, list and count anyway.
+  Result<std::int64_t> remove_expired(const RemoveOptions& options = {});
+  // Changes metadata in one atomic batch; nothing is embedded again. Unknown keys are passed over.
+  // Returns how many documents were there. Errors: kInvalidArgument (a value that metadata cannot
+  // hold), those of remove.
+  Result<std::int64_t> change_metadata(const std::vector<MetadataChange>& changes,
+                                       const std::string& collection = kDefaultCollection);
+
+  // The whole document, without its vectors. Errors: kNotFound (also where it has expired).
   Result<Document> get(const std::string& key,
                        const std::string& collection = kDefaultCollection) const;
   // Keys in byte order, from the first one after `after`, at most `limit` of them.
   Result<std::vector<std::string>> list_keys(const std::string& collection = kDefaultCollection,
                                              const std::string& after = {},
                                              std::int64_t limit = 1000) const;
+  // The same for documents that match. Errors: also kInvalidArgument (a wrong filter).
+  Result<std::vector<std::string>> list_keys(const Filter& filter,
+                                             const std::string& collection = kDefaultCollection,
+                                             const std::string& after = {},
+                                             std::int64_t limit = 1000) const;
+  // How many documents match. Errors: kInvalidArgument (a wrong filter), kNotFound (the
+  // collection).
+  Result<std::int64_t> count(const Filter& filter = {},
+                             const std::string& collection = kDefaultCollection) const;
 
   // Passages that answer the question, by meaning, by words or by both (options.mode).
   // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,

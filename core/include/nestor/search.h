@@ -9,6 +9,7 @@
 
 #include "nestor/document.h"
 #include "nestor/export.h"
+#include "nestor/filter.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
 
@@ -42,9 +43,11 @@ struct SearchOptions {
   std::int64_t k = 10;  // passages to return, 1 to 10,000
   std::string collection = kDefaultCollection;
   SearchMode mode = SearchMode::kVector;
+  // Only passages of documents that match; k of them when k match. Filter::parse reads text.
+  Filter filter = {};
   FusionOptions fusion = {};
-  // 0: chosen by the planner. Otherwise one of the collection's widths. Equal widths mean an exact
-  // search.
+  // 0: chosen by the planner, which goes over codes of one bit a component. Otherwise one of the
+  // collection's widths, in full precision; equal widths mean an exact search.
   int coarse_width = 0;
   int rerank_width = 0;
   // Candidates of the coarse pass that are ranked again; 0: chosen by the planner. At least k are
@@ -83,14 +86,18 @@ struct Hit {
 struct Explanation {
   SearchMode mode = SearchMode::kVector;
   int coarse_width = 0;  // 0 in keyword mode
+  int coarse_bits = 0;   // of a component; 32: full precision
   int rerank_width = 0;
+  std::int64_t scan_count = 0;       // codes: passages whose whole code was scored
   std::int64_t candidate_count = 0;  // ranked at rerank_width
   std::int64_t keyword_count = 0;    // found by words
   std::int64_t passages = 0;         // in the collection
+  std::int64_t matching = 0;         // passages that the filter leaves
   bool exact = false;   // the plan cannot miss: every passage was scored at rerank_width
   std::string backend;  // of the query's embedding; empty for a given vector
   std::string precision;
   double embed_seconds = 0;
+  double filter_seconds = 0;
   double coarse_seconds = 0;
   double rerank_seconds = 0;
   double keyword_seconds = 0;

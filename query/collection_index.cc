@@ -1,0 +1,44 @@
+#include "query/collection_index.h"
+
+#include "core/macros.h"
+
+namespace nestor::query {
+
+CollectionIndex::CollectionIndex(int full_width, bool matryoshka)
+    : prefixes_(full_width, matryoshka, !matryoshka) {
+  if (matryoshka) codes_.emplace(index::default_ladder_shape(full_width, matryoshka));
+}
+
+Result<CollectionIndex> CollectionIndex::build(int full_width, bool matryoshka,
+                                               const index::VectorSource& source) {
+  CollectionIndex made(full_width, matryoshka);
+  if (matryoshka) {
+    NESTOR_ASSIGN_OR_RETURN(
+        index::LadderIndex codes,
+        index::LadderIndex::build(index::default_ladder_shape(full_width, matryoshka), source));
+    made.put_codes(std::move(codes));
+  } else {
+    NESTOR_RETURN_IF_ERROR(made.build_width(made.default_width(), source));
+  }
+  return made;
+}
+
+std::int64_t CollectionIndex::live_count() const {
+  return has_codes() ? codes_->live_count() : at(default_width()).live_count();
+}
+
+std::int64_t CollectionIndex::memory_bytes() const {
+  return prefixes_.memory_bytes() + (has_codes() ? codes_->memory_bytes() : 0);
+}
+
+Status CollectionIndex::add(std::span<const std::uint64_t> ids, std::span<const float> rows) {
+  NESTOR_RETURN_IF_ERROR(prefixes_.add(ids, rows));
+  return has_codes() ? codes_->add(ids, rows) : Status();
+}
+
+void CollectionIndex::remove(std::span<const std::uint64_t> ids) {
+  prefixes_.remove(ids);
+  if (has_codes()) codes_->remove(ids);
+}
+
+}  // namespace nestor::query

@@ -1,0 +1,44 @@
+// RowFilters: which rows of a collection a search may find, by its filter and by what has expired;
+// as a set for words and exact scores, and as a mask over the codes. Masks are kept for the filters
+// met last: making one costs a search by halves a row.
+// Threads: safe anywhere.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "index/ladder_index.h"
+#include "nestor/filter.h"
+#include "query/filter_plan.h"
+#include "storage/document_store.h"
+
+namespace nestor::query {
+
+class RowFilters {
+ public:
+  // Nothing where every row may be found. Errors: as find_matching_rows.
+  // Cost: nothing for an empty filter over a collection in which nothing expires.
+  Result<std::optional<MatchingRows>> rows_of(const storage::DocumentStore& store,
+                                              const storage::DocumentStore::View& view,
+                                              const storage::Collection& collection,
+                                              const Filter& filter);
+  // REQUIRES: `codes` level with the collection that `rows` are of. Errors: kOutOfMemory.
+  Result<std::shared_ptr<const index::LadderFilter>> mask_of(const storage::Collection& collection,
+                                                             const RowSetPointer& rows,
+                                                             const index::LadderIndex& codes);
+  [[nodiscard]] FilterCache& cache() { return cache_; }
+
+ private:
+  struct Mask {
+    std::uint32_t collection = 0;
+    RowSetPointer rows;
+    std::shared_ptr<const index::LadderFilter> mask;
+  };
+  FilterCache cache_;
+  std::mutex mutex_;
+  std::list<Mask> masks_;  // the latest used first
+};
+
+}  // namespace nestor::query

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -123,6 +125,22 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
   return std::optional<LoadedIndex>(std::move(loaded));
 }
 
+// Files of this collection that an earlier way of indexing left.
+void remove_others(const storage::DocumentStore& store, const storage::Collection& collection,
+                   const std::string& kept) {
+  const std::string prefix = fmt::format("{}-", collection.id);
+  std::error_code error;
+  std::filesystem::directory_iterator entry(store.cache_folder(), error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::filesystem::path& path = entry->path();
+    std::error_code ignored;
+    if (path.filename().string().starts_with(prefix) && path.extension() == ".index" &&
+        path != kept) {
+      std::filesystem::remove(path, ignored);
+    }
+  }
+}
+
 }  // namespace
 
 Result<LoadedIndex> load_index(const storage::DocumentStore& store,
@@ -167,6 +185,7 @@ bool worth_saving(const storage::Collection& collection, std::uint64_t cached_se
 Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
                   const CollectionIndex& index) {
   const std::string path = index_path(store, collection);
+  remove_others(store, collection, path);
   if (index.has_codes()) return index.codes().save(path, identity_of(collection));
   return index::write_index_file(path, {.identity = identity_of(collection),
                                         .payload = index.at(index.default_width()).serialize()});

@@ -72,8 +72,26 @@ RocksdbStore::RocksdbStore(std::string path, std::unique_ptr<rocksdb::DB> db, St
 RocksdbStore::~RocksdbStore() {
   current_.reset();
   // Closing waits for background threads, which a forked child does not have.
-  if (process_ != ::getpid()) [[maybe_unused]]
-    rocksdb::DB* left_to_the_parent = db_.release();
+  if (process_ != ::getpid()) {
+    [[maybe_unused]] rocksdb::DB* left_to_the_parent = db_.release();
+    return;
+  }
+  if (writer_ && write_failure_.ok()) spare_the_next_open();
+}
+
+// Every open replays the log into memory; what lies in tables costs it nothing. Nothing is lost by
+// leaving it, so a failure is none.
+void RocksdbStore::spare_the_next_open() const {
+  constexpr std::uint64_t kSmallLog = std::uint64_t{1} << 20;
+  std::uint64_t bytes = 0;
+  if (!db_->GetIntProperty(rocksdb::DB::Properties::kCurSizeActiveMemTable, &bytes)) return;
+  if (bytes < kSmallLog) return;
+  if (!check_free_space(writer_->free_bytes, path_, static_cast<std::int64_t>(bytes), "").ok()) {
+    return;
+  }
+  [[maybe_unused]] const Status flushed = catching_exceptions([&] {
+    return status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_);
+  });
 }
 
 Status RocksdbStore::check_process() const {

@@ -76,6 +76,7 @@ class RocksdbStore final : public DocumentStore {
   // The newest state of RocksDB itself, for building on.
   RecordSource newest() const { return {*db_, nullptr}; }
   RecordSource at(const View& view) const;
+  void spare_the_next_open() const;
   Status check_process() const;
   Status check_writable() const;
   // Synced write, watermark, new view. Whatever goes wrong closes the store for writing.

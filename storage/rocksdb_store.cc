@@ -15,6 +15,7 @@
 #include "storage/field_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
+#include "storage/rocksdb_options.h"
 #include "storage/store_verifier.h"
 
 namespace nestor::storage {
@@ -82,14 +83,11 @@ RocksdbStore::~RocksdbStore() {
 // Every open replays the log into memory; what lies in tables costs it nothing. Nothing is lost by
 // leaving it, so a failure is none.
 void RocksdbStore::spare_the_next_open() const {
-  constexpr std::uint64_t kSmallLog = std::uint64_t{1} << 20;
-  std::uint64_t bytes = 0;
-  if (!db_->GetIntProperty(rocksdb::DB::Properties::kCurSizeActiveMemTable, &bytes)) return;
-  if (bytes < kSmallLog) return;
-  if (!check_free_space(writer_->free_bytes, path_, static_cast<std::int64_t>(bytes), "").ok()) {
-    return;
-  }
-  [[maybe_unused]] const Status flushed = catching_exceptions([&] {
+  constexpr std::int64_t kSmallLog = std::int64_t{1} << 20;
+  [[maybe_unused]] const Status flushed = catching_exceptions([&]() -> Status {
+    const std::int64_t bytes = log_bytes(db_->GetName());
+    if (bytes < kSmallLog) return {};
+    NESTOR_RETURN_IF_ERROR(check_free_space(writer_->free_bytes, path_, bytes, "the log stays"));
     return status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_);
   });
 }

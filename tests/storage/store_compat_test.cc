@@ -16,16 +16,48 @@ using testing::TempFolder;
 
 namespace {
 
+// Each row has its document's text as its one word, at its own number.
+Batch with_words(Batch batch) {
+  batch.analysis = "test";
+  for (DocumentWrite& write : batch.writes) {
+    for (std::uint32_t i = 0; i < write.rows.size(); ++i) {
+      write.terms.push_back({.length = 1, .terms = {{write.document.text, {i}}}});
+    }
+  }
+  return batch;
+}
+
+void check_words(const DocumentStore& store) {
+  const auto view = store.view();
+  const Collection collection = testing::collection_of(store);
+  const auto totals = store.term_totals(*view, collection);
+  REQUIRE(totals.ok());
+  CHECK(totals.value() == TermTotals{.complete = true, .analysis = "test", .rows = 5, .length = 5});
+  std::vector<std::uint64_t> rows;
+  REQUIRE(store
+              .scan_postings(*view, collection, "third", 0,
+                             [&](const Posting& posting) {
+                               CHECK(posting.positions ==
+                                     std::vector<std::uint32_t>{
+                                         static_cast<std::uint32_t>(posting.row_id - 4)});
+                               rows.push_back(posting.row_id);
+                             })
+              .ok());
+  CHECK(rows == std::vector<std::uint64_t>{4, 5, 6});
+}
+
 void make_compat_database(const std::string& path) {
   {
     auto store = must_open(path);
     REQUIRE(store->create_collection("default", 0, false).ok());
     REQUIRE(store->create_collection("given", 4, true).ok());
-    must_commit(*store, make_batch({make_write("a", "first", 2, 0.5F), make_write("b", "second")}));
+    must_commit(
+        *store,
+        with_words(make_batch({make_write("a", "first", 2, 0.5F), make_write("b", "second")})));
   }
   // The next opener makes a table of the first log; what follows is in the second log.
   auto store = must_open(path);
-  must_commit(*store, make_batch({make_write("c/\xc3\xa4", "third", 3, 2)}, {"b"}));
+  must_commit(*store, with_words(make_batch({make_write("c/\xc3\xa4", "third", 3, 2)}, {"b"})));
   must_commit(*store, make_batch({make_write("x", "given")}, {}, "given"));
   REQUIRE(store->set_attribute("default", "source", "/somewhere").ok());
 }
@@ -69,6 +101,7 @@ TEST_CASE("a database of the present format says what the golden ones say") {
   StoreOptions options;
   options.read_only = true;
   check_compat_database(*must_open(path, options));
+  check_words(*must_open(path, options));
 }
 
 TEST_CASE("a database written by format 1 opens, reads, verifies and takes writes") {
@@ -99,12 +132,13 @@ TEST_CASE("a database written by format 2 opens, reads, verifies and takes write
   const auto reader = must_open(golden, options);
   check_compat_database(*reader);
   CHECK(reader->has_field_index(*reader->view(), 1).value());
+  check_words(*reader);
   CHECK(testing::folder_bytes(golden) == before);
   CHECK(read_manifest(golden).value()->format_version == 2);
   std::filesystem::copy(golden, folder / "db", std::filesystem::copy_options::recursive);
   auto store = must_open(folder / "db");
   check_compat_database(*store);
-  must_commit(*store, make_batch({make_write("d", "fourth")}, {"a"}));
+  must_commit(*store, with_words(make_batch({make_write("d", "fourth")}, {"a"})));
   testing::check_verifies(*store);
 }
 

@@ -25,7 +25,8 @@ constexpr double kLeastStep = 1e-6;
 constexpr double kMostWeight = 127;
 // 1 bit a component is itself off by six tenths of the spread; a weight of 31 levels by a
 // thirtieth.
-constexpr double kMostBitWeight = kNibbleBias / 4;
+constexpr int kMostBitLevel = kNibbleBias / 4;
+constexpr double kMostBitWeight = kMostBitLevel;
 
 double step_factor(int bits) {
   return bits == 2 ? kTwoBitStep : bits == 4 ? kFourBitStep : kEightBitStep;

@@ -24,7 +24,7 @@ Result<Database::Impl::Ground> Database::Impl::ground_of(const Collection& known
   const query::Stopwatch time;
   Ground ground{.view = current_view(), .collection = {}, .matching = {}};
   NESTOR_ASSIGN_OR_RETURN(auto found, store->find_collection(*ground.view, known.name));
-  ground.collection = found.has_value() ? std::move(*found) : known;
+  ground.collection = found.value_or(known);
   NESTOR_ASSIGN_OR_RETURN(ground.matching,
                           filters.rows_of(*store, *ground.view, ground.collection, options.filter));
   seconds = time.seconds();

@@ -135,7 +135,7 @@ Result<std::int64_t> change_metadata(const DocumentSource& source,
 }
 
 Result<std::int64_t> remove_matching(const DocumentSource& source, const Filter& filter,
-                                     const CommitFunction& commit, std::stop_token stop) {
+                                     const CommitFunction& commit, const std::stop_token& stop) {
   const auto next = [&](const std::string& after) {
     return list_matching_keys(source, filter, after, kRemovalsAtOnce);
   };
@@ -143,7 +143,7 @@ Result<std::int64_t> remove_matching(const DocumentSource& source, const Filter&
 }
 
 Result<std::int64_t> sweep_expired(const DocumentSource& source, const CommitFunction& commit,
-                                   std::stop_token stop) {
+                                   const std::stop_token& stop) {
   // Filters do not see what has expired, so it is asked for at a time when nothing had.
   DocumentSource before_all = source;
   before_all.now = -std::numeric_limits<double>::infinity();

@@ -58,9 +58,10 @@ inline constexpr std::int64_t kRemovalsAtOnce = 10'000;
 // durable when the next begins. Returns how many went. Errors: as find_matching_rows and commit;
 // kCancelled. After an error the batches before it stay removed.
 Result<std::int64_t> remove_matching(const DocumentSource& source, const Filter& filter,
-                                     const CommitFunction& commit, std::stop_token stop = {});
+                                     const CommitFunction& commit,
+                                     const std::stop_token& stop = {});
 // The same for everything that has expired by `source.now`.
 Result<std::int64_t> sweep_expired(const DocumentSource& source, const CommitFunction& commit,
-                                   std::stop_token stop = {});
+                                   const std::stop_token& stop = {});
 
 }  // namespace nestor::query

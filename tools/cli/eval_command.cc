@@ -66,9 +66,12 @@ class EvalFolder {
   std::string temporary_;
 };
 
-// "128,768", "768" (exact) or "auto" (the planner's own).
+// "128,768", "768" (exact), "auto" (the planner's own), "keyword" or "hybrid".
 Result<EvalPlan> parse_plan(const std::string& text) {
-  EvalPlan plan{.leave_to_planner = text == "auto"};
+  EvalPlan plan;
+  if (text == "keyword") plan.mode = SearchMode::kKeyword;
+  if (text == "hybrid") plan.mode = SearchMode::kHybrid;
+  plan.leave_to_planner = text == "auto" || plan.mode != SearchMode::kVector;
   if (plan.leave_to_planner) return plan;
   const std::size_t comma = text.find(',');
   const std::string coarse = text.substr(0, comma);
@@ -78,15 +81,21 @@ Result<EvalPlan> parse_plan(const std::string& text) {
     const char* end = word->data() + word->size();
     const auto [stopped, error] = std::from_chars(word->data(), end, *width);
     if (error != std::errc() || stopped != end || *width <= 0) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("--plan {}: not two widths as in 128,768, one as in 768, or auto",
-                                quote_for_message(text)));
+      return Status(
+          StatusCode::kInvalidArgument,
+          fmt::format(
+              "--plan {}: not two widths as in 128,768, one as in 768, auto, keyword or hybrid",
+              quote_for_message(text)));
     }
   }
   return plan;
 }
 
 std::string plan_text(const Explanation& plan) {
+  if (plan.mode != SearchMode::kVector) return search_mode_name(plan.mode);
+  if (plan.coarse_bits < 32 && plan.coarse_bits > 0) {
+    return fmt::format("{} bit x {},{}", plan.coarse_bits, plan.coarse_width, plan.rerank_width);
+  }
   if (plan.coarse_width == plan.rerank_width) return std::to_string(plan.rerank_width);
   return fmt::format("{},{}", plan.coarse_width, plan.rerank_width);
 }
@@ -228,7 +237,7 @@ void add_eval_command(CLI::App& app, Context& context) {
   command
       .add_option("--plan", options->plans,
                   "coarse and rerank width (128,768); one width searches exactly at it; auto: the "
-                  "planner's; may be given several times")
+                  "planner's; keyword and hybrid: by words, by both; may be given several times")
       ->allow_extra_args(false);
   command
       .add_option("--candidates", options->setup.candidate_count,

@@ -114,22 +114,39 @@ Result<std::vector<Embedding>> embed_queries(const Embedder& embedder, const Bei
   return embedder.embed(inputs, setup.role, options);
 }
 
+// What the hits come in the order of.
+double ranked_by(const Hit& hit) {
+  return hit.fused_score > 0 ? hit.fused_score
+                             : (hit.keyword_score > 0 ? hit.keyword_score : hit.score);
+}
+
 // The documents of `hits`, each as its best passage; hits come best first.
 std::vector<RankedDocument> best_of_documents(const std::vector<Hit>& hits) {
   std::vector<RankedDocument> ranking;
   std::unordered_set<std::string_view> seen;
   for (const Hit& hit : hits) {
     if (ranking.size() < kRankingLength && seen.insert(hit.key).second)
-      ranking.push_back({hit.key, hit.score});
+      ranking.push_back({hit.key, ranked_by(hit)});
   }
   return ranking;
 }
 
+struct EvalQuery {
+  std::string_view text;
+  std::span<const float> vector;
+};
+
+Result<SearchResult> ask(const Database& database, const EvalQuery& query,
+                         const SearchOptions& options) {
+  return options.mode == SearchMode::kVector ? database.search_vector(query.vector, options)
+                                             : database.search(query.text, options);
+}
+
 // Asks for more passages until they belong to enough documents or there are no more.
-Result<SearchResult> search_documents(const Database& database, std::span<const float> query,
+Result<SearchResult> search_documents(const Database& database, const EvalQuery& query,
                                       SearchOptions options, std::size_t document_count) {
   for (;;) {
-    NESTOR_ASSIGN_OR_RETURN(SearchResult found, database.search_vector(query, options));
+    NESTOR_ASSIGN_OR_RETURN(SearchResult found, ask(database, query, options));
     const bool all =
         static_cast<std::int64_t>(found.hits.size()) < options.k || options.k == kMostPassages;
     const std::size_t wanted = std::min(kRankingLength, document_count);
@@ -148,9 +165,9 @@ Result<EvalRun> search_all(const Database& database, const BeirFolder& folder,
   const Timer timer;
   for (std::size_t i = 0; i < queries.size(); ++i) {
     options.k = static_cast<std::int64_t>(kRankingLength);
-    NESTOR_ASSIGN_OR_RETURN(
-        const SearchResult found,
-        search_documents(database, queries[i].vector, options, folder.documents.size()));
+    const EvalQuery query{folder.queries[i].text, queries[i].vector};
+    NESTOR_ASSIGN_OR_RETURN(const SearchResult found,
+                            search_documents(database, query, options, folder.documents.size()));
     std::vector<RankedDocument> ranking = best_of_documents(found.hits);
     std::vector<std::string> keys;
     for (const RankedDocument& document : ranking) keys.push_back(document.key);
@@ -160,8 +177,7 @@ Result<EvalRun> search_all(const Database& database, const BeirFolder& folder,
     // Asked again for 10: with k = 100 the planner may look at more candidates than a user's search
     // does.
     options.k = kShortList;
-    NESTOR_ASSIGN_OR_RETURN(const SearchResult shortened,
-                            database.search_vector(queries[i].vector, options));
+    NESTOR_ASSIGN_OR_RETURN(const SearchResult shortened, ask(database, query, options));
     std::vector<double> scores;
     for (const Hit& hit : shortened.hits) scores.push_back(hit.score);
     run.short_lists.push_back(std::move(scores));
@@ -175,10 +191,12 @@ Result<EvalRun> search_all(const Database& database, const BeirFolder& folder,
 }
 
 SearchOptions search_options(const std::string& collection, const EvalPlan& plan,
-                             std::int64_t candidate_count, const ModelInfo& model) {
+                             const EvalSetup& setup, const ModelInfo& model) {
   SearchOptions options;
+  options.mode = plan.mode;
+  options.role = setup.role;
   options.collection = collection;
-  options.candidate_count = candidate_count;
+  options.candidate_count = setup.candidate_count;
   if (plan.leave_to_planner) return options;
   options.coarse_width = plan.coarse_width != 0 ? plan.coarse_width : model.widths.back();
   options.rerank_width = plan.rerank_width != 0 ? plan.rerank_width : model.width;
@@ -217,11 +235,10 @@ Result<EvalReport> evaluate(Database& database, const BeirFolder& folder, const 
   const EvalPlan full{.coarse_width = report.model.width, .rerank_width = report.model.width};
   NESTOR_ASSIGN_OR_RETURN(
       report.exact,
-      search_all(database, folder, queries, search_options(collection, full, 0, report.model),
+      search_all(database, folder, queries, search_options(collection, full, setup, report.model),
                  context, "searching, exact"));
   for (const EvalPlan& plan : setup.plans) {
-    const SearchOptions options =
-        search_options(collection, plan, setup.candidate_count, report.model);
+    const SearchOptions options = search_options(collection, plan, setup, report.model);
     NESTOR_ASSIGN_OR_RETURN(EvalRun run, search_all(database, folder, queries, options, context,
                                                     "searching, by the plan"));
     run.recall_against_exact = mean_recall(run, report.exact);

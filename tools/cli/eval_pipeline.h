@@ -16,6 +16,7 @@
 namespace nestor::cli {
 
 struct EvalPlan {
+  SearchMode mode = SearchMode::kVector;  // the others leave the widths to the planner
   bool leave_to_planner = false;
   int coarse_width = 0;  // 0, 0: the model's narrowest and its full one; equal ones: exact at it
   int rerank_width = 0;

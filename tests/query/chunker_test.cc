@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +11,7 @@
 #include "core/file.h"
 #include "core/text.h"
 #include "query/text_breaks.h"
+#include "tests/support/cpu_time.h"
 #include "tests/support/test_paths.h"
 
 namespace nestor::query {
@@ -316,10 +316,10 @@ TEST_CASE("Thai without spaces is cut between words") {
 }
 
 double seconds_to_split(std::string_view text, int chunk_tokens) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = nestor::testing::thread_seconds();
   const auto chunks = split(text, chunk_tokens, count_bytes);
   CHECK_FALSE(chunks.empty());
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return nestor::testing::thread_seconds() - start;
 }
 
 TEST_CASE("a megabyte of anything is split in under five seconds and within the limit") {

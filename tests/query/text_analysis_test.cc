@@ -4,8 +4,9 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <random>
+
+#include "tests/support/cpu_time.h"
 
 namespace nestor::query {
 namespace {
@@ -34,9 +35,9 @@ std::string terms_of(TextAnalyzer& analyzer, std::string_view text) {
 }
 
 double seconds_for(TextAnalyzer& analyzer, const std::string& text) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = nestor::testing::thread_seconds();
   tokens_of(analyzer, text);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return nestor::testing::thread_seconds() - start;
 }
 
 std::string repeated(const std::string& piece, std::size_t bytes) {

@@ -11,6 +11,7 @@
 #include "query/expiry.h"
 #include "query/input_check.h"
 #include "query/open_database.h"
+#include "storage/manifest.h"
 
 namespace nestor {
 namespace {
@@ -245,11 +246,14 @@ Result<Stats> Database::stats() const {
   return guarded([&]() -> Result<Stats> {
     const auto view = impl_->current_view();
     NESTOR_ASSIGN_OR_RETURN(const auto collections, impl_->store->collections(*view));
-    Stats stats{.path = impl_->store->path(),
-                .format_version = storage::kFormatVersion,
-                .sequence = impl_->store->sequence(*view),
-                .disk_bytes = impl_->store->disk_bytes(),
-                .collections = {}};
+    // An older database that was opened read-only keeps its format.
+    NESTOR_ASSIGN_OR_RETURN(const auto manifest, storage::read_manifest(impl_->store->path()));
+    Stats stats{
+        .path = impl_->store->path(),
+        .format_version = manifest.has_value() ? manifest->format_version : storage::kFormatVersion,
+        .sequence = impl_->store->sequence(*view),
+        .disk_bytes = impl_->store->disk_bytes(),
+        .collections = {}};
     for (const storage::Collection& collection : collections)
       stats.collections.push_back(stats_of(collection));
     return stats;

@@ -189,3 +189,22 @@ TEST_CASE("words of brought vectors' texts are found without a model; another la
   CHECK(unknown.code() == StatusCode::kInvalidArgument);
   CHECK(keys_of(found(db, "run", words)) == Keys{"b"});
 }
+
+TEST_CASE("a database of format 1 opened read-only says so, and what words need") {
+  OpenOptions options;
+  options.read_only = true;
+  const auto opened = query::open_database(nestor::testing::tests_path("compat/v1"), options,
+                                           factory_of(std::make_shared<HashEncoder>()));
+  REQUIRE_MESSAGE(opened.ok(), opened.status().to_string());
+  const Database& db = opened.value();
+  CHECK(db.stats().value().format_version == 1);
+  const auto words = db.search("given", {.collection = "given", .mode = SearchMode::kKeyword});
+  REQUIRE_FALSE(words.ok());
+  CHECK(words.status().code() == StatusCode::kFailedPrecondition);
+  CHECK(words.status().message().find("open") != std::string::npos);
+  const std::vector<float> vector = {1, 0, 0, 0};
+  const auto nearest =
+      db.search_vector(vector, {.collection = "given", .filter = Filter::field("key") == "x"});
+  REQUIRE_MESSAGE(nearest.ok(), nearest.status().to_string());
+  CHECK(nearest.value().hits.size() == 1);
+}

@@ -6,7 +6,6 @@
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/uscript.h>
-#include <unicode/utext.h>
 
 #include <algorithm>
 #include <limits>
@@ -15,6 +14,7 @@
 #include "core/hash.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "query/icu_text.h"
 #include "query/name_parts.h"
 
 namespace nestor::query {
@@ -23,28 +23,6 @@ namespace {
 constexpr const char* kNoLanguage = "none";
 // Hexadecimal digits of hash64 that end a term that was cut.
 constexpr std::size_t kHashDigits = 16;
-
-Status icu_failure(const char* action, UErrorCode error) {
-  return {StatusCode::kInternal,
-          fmt::format("ICU cannot {}: {}; is its data file (libicu) in place?", action,
-                      u_errorName(error))};
-}
-
-class Utf8Text {
- public:
-  explicit Utf8Text(std::string_view text) {
-    utext_openUTF8(&text_, text.data(), static_cast<std::int64_t>(text.size()), &error_);
-  }
-  ~Utf8Text() { utext_close(&text_); }
-  Utf8Text(const Utf8Text&) = delete;
-  Utf8Text& operator=(const Utf8Text&) = delete;
-  UText* get() { return &text_; }
-  [[nodiscard]] UErrorCode error() const { return error_; }
-
- private:
-  UText text_ = UTEXT_INITIALIZER;
-  UErrorCode error_ = U_ZERO_ERROR;
-};
 
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(),

@@ -1,41 +1,17 @@
 #include "query/text_breaks.h"
 
-#include <fmt/format.h>
 #include <unicode/brkiter.h>
 #include <unicode/uchar.h>
-#include <unicode/utext.h>
 #include <unicode/utf8.h>
 
 #include <limits>
 
 #include "core/check.h"
 #include "core/macros.h"
+#include "query/icu_text.h"
 
 namespace nestor::query {
 namespace {
-
-Status icu_failure(const char* action, UErrorCode error) {
-  return Status(StatusCode::kInternal,
-                fmt::format("ICU cannot {}: {}; is its data file (libicu) in place?", action,
-                            u_errorName(error)));
-}
-
-// Closes on every way out. The iterator keeps a shallow clone of it, of the same bytes.
-class Utf8Text {
- public:
-  explicit Utf8Text(std::string_view text) {
-    utext_openUTF8(&text_, text.data(), static_cast<std::int64_t>(text.size()), &error_);
-  }
-  ~Utf8Text() { utext_close(&text_); }
-  Utf8Text(const Utf8Text&) = delete;
-  Utf8Text& operator=(const Utf8Text&) = delete;
-  UText* get() { return &text_; }
-  [[nodiscard]] UErrorCode error() const { return error_; }
-
- private:
-  UText text_ = UTEXT_INITIALIZER;
-  UErrorCode error_ = U_ZERO_ERROR;
-};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 

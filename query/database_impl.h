@@ -99,18 +99,23 @@ struct Database::Impl {
                       const storage::DocumentStore::View& seen,
                       const std::optional<storage::Collection>& collection,
                       storage::Batch& batch) const;
-  // A search's place, which it may outlive the newest state in.
+  // A search's place: one state of one collection, and what the filter leaves of it.
   struct Ground {
     storage::DocumentStore::ViewPointer view;
     storage::Collection collection;
     std::optional<query::MatchingRows> matching;  // none: all rows
+    double filter_seconds = 0;
+    [[nodiscard]] std::int64_t may_be_found() const;
   };
-  // The newest state, and what of it `options` leave over.
-  Result<Ground> ground_of(const storage::Collection& known, const SearchOptions& options,
-                           double& seconds) const;
-  // The coarse pass in the newest state; `ground` becomes what it ran against.
-  Result<query::CoarseResult> coarse_pass(std::span<const float> query,
-                                          const SearchOptions& options, Ground& ground) const;
+  Result<Ground> ground_in(storage::DocumentStore::ViewPointer seen, storage::Collection collection,
+                           const SearchOptions& options) const;
+  // Nothing where there are no passages.
+  Result<std::optional<Ground>> newest_ground(const SearchOptions& options) const;
+  // The coarse pass in the newest state; `ground` becomes what it ran against. Both are nothing
+  // where the passages went meanwhile.
+  Result<std::optional<query::CoarseResult>> coarse_pass(std::span<const float> query,
+                                                         const SearchOptions& options,
+                                                         std::optional<Ground>& ground) const;
   Result<query::CoarseResult> pass_over(const LevelIndex& index, std::span<const float> query,
                                         const query::Plan& plan, const Ground& ground) const;
   // `query` may be empty in keyword mode.

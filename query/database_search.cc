@@ -17,18 +17,38 @@
 namespace nestor {
 
 using storage::Collection;
+using ViewPointer = storage::DocumentStore::ViewPointer;
 
-Result<Database::Impl::Ground> Database::Impl::ground_of(const Collection& known,
-                                                         const SearchOptions& options,
-                                                         double& seconds) const {
+namespace {
+
+Result<query::Plan> plan_for(const SearchOptions& options, const Collection& collection,
+                             std::int64_t may_be_found) {
+  return query::make_plan(options, collection.width, !collection.external, may_be_found);
+}
+
+}  // namespace
+
+std::int64_t Database::Impl::Ground::may_be_found() const {
+  return matching.has_value() ? matching->row_count : collection.passages;
+}
+
+Result<Database::Impl::Ground> Database::Impl::ground_in(ViewPointer seen, Collection collection,
+                                                         const SearchOptions& options) const {
   const query::Stopwatch time;
-  Ground ground{.view = current_view(), .collection = {}, .matching = {}};
-  NESTOR_ASSIGN_OR_RETURN(auto found, store->find_collection(*ground.view, known.name));
-  ground.collection = found.value_or(known);
+  Ground ground{.view = std::move(seen), .collection = std::move(collection), .matching = {}};
   NESTOR_ASSIGN_OR_RETURN(ground.matching,
                           filters.rows_of(*store, *ground.view, ground.collection, options.filter));
-  seconds = time.seconds();
+  ground.filter_seconds = time.seconds();
   return ground;
+}
+
+Result<std::optional<Database::Impl::Ground>> Database::Impl::newest_ground(
+    const SearchOptions& options) const {
+  ViewPointer seen = current_view();
+  NESTOR_ASSIGN_OR_RETURN(auto found, find(*seen, options.collection));
+  if (!found.has_value() || found->passages == 0) return std::optional<Ground>();
+  NESTOR_ASSIGN_OR_RETURN(Ground ground, ground_in(std::move(seen), std::move(*found), options));
+  return std::optional<Ground>(std::move(ground));
 }
 
 Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
@@ -58,6 +78,7 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
     coarse.plan.exact = plan.exact || trace.exact;
   } else {
     coarse.bits = 32;
+    coarse.ranked = plan.coarse_width == plan.rerank_width;
     std::function<bool(std::uint64_t)> admits;
     if (rows != nullptr) admits = [rows](std::uint64_t id) { return rows->contains(id); };
     NESTOR_ASSIGN_OR_RETURN(coarse.candidates,
@@ -69,65 +90,61 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
   return coarse;
 }
 
-Result<query::CoarseResult> Database::Impl::coarse_pass(std::span<const float> query,
-                                                        const SearchOptions& options,
-                                                        Ground& ground) const {
+Result<std::optional<query::CoarseResult>> Database::Impl::coarse_pass(
+    std::span<const float> query, const SearchOptions& options,
+    std::optional<Ground>& ground) const {
   // A writer may commit between the filter and the pass: then the filter is asked again, and in the
   // end the writer waits.
   constexpr int kTriesBesideWriters = 3;
-  double filter_seconds = 0;
-  for (int tries = 0;; ++tries) {
-    NESTOR_ASSIGN_OR_RETURN(ground, ground_of(ground.collection, options, filter_seconds));
-    const std::int64_t may_be_found =
-        ground.matching.has_value() ? ground.matching->row_count : ground.collection.passages;
+  for (int tries = 0; ground.has_value(); ++tries) {
     NESTOR_ASSIGN_OR_RETURN(query::Plan plan,
-                            query::make_plan(options, ground.collection.width,
-                                             !ground.collection.external, may_be_found));
-    NESTOR_RETURN_IF_ERROR(ensure_index(options.collection, plan));
-    const std::shared_lock lock(state);
-    const auto found = indexes.find(options.collection);
-    if (found == indexes.end() ||
-        (!plan.codes && !found->second.loaded.index->has_width(plan.coarse_width))) {
-      continue;
+                            plan_for(options, ground->collection, ground->may_be_found()));
+    bool ready = false;
+    {
+      const std::shared_lock lock(state);
+      const auto found = indexes.find(options.collection);
+      ready = found != indexes.end() &&
+              (plan.codes || found->second.loaded.index->has_width(plan.coarse_width));
+      const bool level = ready && found->second.collection.sequence == ground->collection.sequence;
+      if (ready && !level && tries >= kTriesBesideWriters) {
+        NESTOR_ASSIGN_OR_RETURN(ground, ground_in(view, found->second.collection, options));
+        NESTOR_ASSIGN_OR_RETURN(plan,
+                                plan_for(options, ground->collection, ground->may_be_found()));
+      }
+      if (level || (ready && tries >= kTriesBesideWriters)) {
+        NESTOR_ASSIGN_OR_RETURN(query::CoarseResult coarse,
+                                pass_over(found->second, query, plan, *ground));
+        return std::optional<query::CoarseResult>(std::move(coarse));
+      }
     }
-    if (found->second.collection.sequence != ground.collection.sequence) {
-      if (tries < kTriesBesideWriters) continue;
-      ground.view = view;
-      ground.collection = found->second.collection;
-      NESTOR_ASSIGN_OR_RETURN(ground.matching, filters.rows_of(*store, *ground.view,
-                                                               ground.collection, options.filter));
-      NESTOR_ASSIGN_OR_RETURN(
-          plan, query::make_plan(options, ground.collection.width, !ground.collection.external,
-                                 ground.matching.has_value() ? ground.matching->row_count
-                                                             : ground.collection.passages));
-    }
-    NESTOR_ASSIGN_OR_RETURN(query::CoarseResult coarse,
-                            pass_over(found->second, query, plan, ground));
-    coarse.filter_seconds = filter_seconds;
-    return coarse;
+    if (!ready) NESTOR_RETURN_IF_ERROR(ensure_index(options.collection, plan));
+    NESTOR_ASSIGN_OR_RETURN(ground, newest_ground(options));
   }
+  return std::optional<query::CoarseResult>();
 }
 
 Result<SearchResult> Database::Impl::search_with(std::span<const float> query,
                                                  const SearchOptions& options,
                                                  const QueryWords& words,
                                                  SearchResult result) const {
-  NESTOR_ASSIGN_OR_RETURN(auto found, find(*current_view(), options.collection));
-  if (!found.has_value() || found->passages == 0) return result;
-  Ground ground{.view = nullptr, .collection = std::move(*found), .matching = {}};
-  query::CoarseResult coarse;
+  NESTOR_ASSIGN_OR_RETURN(std::optional<Ground> ground, newest_ground(options));
+  std::optional<query::CoarseResult> coarse;
   if (options.mode == SearchMode::kKeyword) {
-    NESTOR_ASSIGN_OR_RETURN(ground, ground_of(ground.collection, options, coarse.filter_seconds));
+    coarse.emplace();
   } else {
     NESTOR_ASSIGN_OR_RETURN(coarse, coarse_pass(query, options, ground));
   }
-  const RowSet* rows = ground.matching.has_value() ? ground.matching->rows.get() : nullptr;
-  coarse.matching = rows != nullptr ? rows->count() : ground.collection.passages;
+  if (!ground.has_value()) return result;
+  coarse->filter_seconds = ground->filter_seconds;
+  coarse->matching = ground->may_be_found();
   query::Words looked_up{.search = keywords, .query = words.query};
   NESTOR_RETURN_IF_ERROR(query::finish_search(
-      {.store = *store, .view = *ground.view, .collection = ground.collection, .rows = rows}, query,
-      options, coarse, looked_up, options.snippet_bytes > 0 ? words.analyzer.get() : nullptr,
-      result));
+      {.store = *store,
+       .view = *ground->view,
+       .collection = ground->collection,
+       .rows = ground->matching.has_value() ? ground->matching->rows.get() : nullptr},
+      query, options, *coarse, looked_up,
+      options.snippet_bytes > 0 ? words.analyzer.get() : nullptr, result));
   return result;
 }
 
@@ -168,8 +185,7 @@ Result<SearchResult> Database::Impl::search_text(std::string_view text,
   }
   if (collection->width > 0) {
     // A width the collection lacks is refused before the model is loaded for it.
-    const auto plan =
-        query::make_plan(options, collection->width, !collection->external, collection->passages);
+    const auto plan = plan_for(options, *collection, collection->passages);
     if (!plan.ok()) return plan.status();
   }
   QueryWords words;

@@ -48,11 +48,8 @@ Result<Hit> make_hit(const storage::Row& row, const storage::StoredDocument& sto
 
 Status fetch_hits(const SearchPlace& place, std::span<const float> query,
                   std::span<const FusionCandidate> chosen, std::vector<Hit>& hits) {
-  std::vector<std::uint64_t> ids;
-  ids.reserve(chosen.size());
-  for (const FusionCandidate& one : chosen) ids.push_back(one.row_id);
   NESTOR_ASSIGN_OR_RETURN(const std::vector<storage::Row> rows,
-                          place.store.rows(place.view, place.collection, ids));
+                          place.store.rows(place.view, place.collection, row_ids(chosen)));
   std::map<std::string, storage::StoredDocument> documents;  // several hits may share one
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const storage::Row& row = rows[i];

@@ -27,6 +27,13 @@ void sort_by(Candidates& candidates, double FusionCandidate::*score) {
 
 }  // namespace
 
+std::vector<std::uint64_t> row_ids(std::span<const FusionCandidate> candidates) {
+  std::vector<std::uint64_t> ids;
+  ids.reserve(candidates.size());
+  for (const FusionCandidate& one : candidates) ids.push_back(one.row_id);
+  return ids;
+}
+
 Result<Candidates> fuse(Candidates candidates, const RankFusion& how) {
   NESTOR_RETURN_IF_ERROR(check_weight(how.vector_weight));
   if (!(how.k > 0)) {

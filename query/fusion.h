@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "nestor/status.h"
@@ -18,6 +19,8 @@ struct FusionCandidate {
   double fused = 0;  // filled in by the functions here
   bool operator==(const FusionCandidate&) const = default;
 };
+
+std::vector<std::uint64_t> row_ids(std::span<const FusionCandidate> candidates);
 
 // Sum over both rankings of weight / (k + rank), rank from 1. A candidate without a keyword score
 // gets nothing of that ranking. Source: Cormack, Clarke and Buettcher, Reciprocal Rank Fusion,

@@ -26,7 +26,7 @@ class Ranking {
 
   Result<std::vector<FusionCandidate>> by_vector() {
     std::vector<FusionCandidate> ranked;
-    if (coarse_.plan.coarse_width == coarse_.plan.rerank_width) {
+    if (coarse_.ranked) {
       for (const index::Candidate& candidate : coarse_.candidates)
         ranked.push_back({.row_id = candidate.id, .cosine = candidate.score});
       return ranked;
@@ -44,7 +44,7 @@ class Ranking {
       ranked.push_back({.row_id = hit.row_id, .keyword = hit.score});
     if (query_.empty()) return ranked;
     NESTOR_ASSIGN_OR_RETURN(const auto cosines,
-                            with_cosine(ids_of(ranked), place_.collection.width));
+                            with_cosine(row_ids(ranked), place_.collection.width));
     std::unordered_map<std::uint64_t, double> cosine_of;
     for (const FusionCandidate& one : cosines) cosine_of[one.row_id] = one.cosine;
     for (FusionCandidate& one : ranked) one.cosine = cosine_of[one.row_id];
@@ -75,13 +75,6 @@ class Ranking {
   }
 
  private:
-  static std::vector<std::uint64_t> ids_of(std::span<const FusionCandidate> candidates) {
-    std::vector<std::uint64_t> ids;
-    ids.reserve(candidates.size());
-    for (const FusionCandidate& one : candidates) ids.push_back(one.row_id);
-    return ids;
-  }
-
   // All of them, best cosine first.
   Result<std::vector<FusionCandidate>> with_cosine(std::span<const std::uint64_t> ids, int width) {
     const Stopwatch time;
@@ -116,7 +109,7 @@ class Ranking {
     const Stopwatch time;
     NESTOR_ASSIGN_OR_RETURN(const auto scores,
                             words_.search.scores(place_.store, place_.view, place_.collection,
-                                                 words_.query, ids_of(candidates)));
+                                                 words_.query, row_ids(candidates)));
     std::size_t kept = 0;
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       if (!scores[i].has_value()) continue;

@@ -28,6 +28,7 @@ struct SearchPlace {
 struct CoarseResult {
   Plan plan;
   std::vector<index::Candidate> candidates;  // best first
+  bool ranked = false;                       // the scores are exact at plan.rerank_width already
   int bits = 0;                              // of a component in the coarse pass
   std::int64_t matching = 0;                 // passages that may be found
   double filter_seconds = 0;

@@ -9,13 +9,6 @@
 namespace nestor::query {
 namespace {
 
-std::vector<std::uint64_t> ids_of(const std::vector<FusionCandidate>& ranked) {
-  std::vector<std::uint64_t> ids;
-  ids.reserve(ranked.size());
-  for (const FusionCandidate& one : ranked) ids.push_back(one.row_id);
-  return ids;
-}
-
 void keep(std::vector<FusionCandidate>& ranked, const std::vector<std::size_t>& positions) {
   std::vector<FusionCandidate> kept;
   kept.reserve(positions.size());
@@ -26,7 +19,7 @@ void keep(std::vector<FusionCandidate>& ranked, const std::vector<std::size_t>& 
 Status limit_documents(const SearchPlace& place, std::int64_t most,
                        std::vector<FusionCandidate>& ranked) {
   NESTOR_ASSIGN_OR_RETURN(const std::vector<storage::Row> rows,
-                          place.store.rows(place.view, place.collection, ids_of(ranked)));
+                          place.store.rows(place.view, place.collection, row_ids(ranked)));
   std::vector<std::string> documents;
   documents.reserve(rows.size());
   for (const storage::Row& row : rows) documents.push_back(row.document_key);
@@ -55,7 +48,7 @@ Status diversify(const SearchPlace& place, const SearchOptions& options, std::si
                  std::vector<FusionCandidate>& ranked) {
   const auto width = static_cast<std::size_t>(place.collection.width);
   std::vector<float> vectors(ranked.size() * width);
-  NESTOR_RETURN_IF_ERROR(place.store.read_vectors(place.view, place.collection, ids_of(ranked),
+  NESTOR_RETURN_IF_ERROR(place.store.read_vectors(place.view, place.collection, row_ids(ranked),
                                                   place.collection.width, vectors.data()));
   NESTOR_ASSIGN_OR_RETURN(const auto order, select_mmr(relevance_of(ranked, options.mode), vectors,
                                                        width, options.diversity_lambda, count));

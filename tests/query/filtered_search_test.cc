@@ -97,6 +97,9 @@ TEST_CASE("a filter gives the best k of those that match, at any share, by any p
   }
   const auto found = db.search("number n7", {.filter = filter_of("i < 1500")});
   CHECK(found.value().explain.matching == 1500);
+  // A rerank as wide as the scan of the codes is ranked by the rows, not by the codes.
+  CHECK(keys_of(db, "number n7", {.k = 20, .rerank_width = 256, .candidate_count = kDocuments}) ==
+        keys_of(db, "number n7", {.k = 20, .coarse_width = 256, .rerank_width = 256}));
   CHECK(found.value().explain.passages == kDocuments);
 }
 

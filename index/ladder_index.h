@@ -81,6 +81,8 @@ class LadderIndex {
   [[nodiscard]] const LadderShape& shape() const { return shape_; }
   [[nodiscard]] std::int64_t live_count() const;
   [[nodiscard]] std::optional<std::uint64_t> last_id() const;
+  // Whether the row is live. Cost: a search by halves.
+  [[nodiscard]] bool contains(std::uint64_t id) const { return codes_.find(id) >= 0; }
   [[nodiscard]] bool trained() const { return quantizer_.has_value(); }
   [[nodiscard]] bool wants_training() const;
   [[nodiscard]] std::int64_t memory_bytes() const;

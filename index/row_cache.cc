@@ -20,6 +20,7 @@ namespace nestor::index {
 namespace {
 
 constexpr std::string_view kMagic = "NSTRROWS";
+constexpr std::string_view kRowsEnding = ".rows";
 constexpr int kMiddle = 128;
 constexpr float kMostLevel = 127;
 // Candidates scored in one call of the kernel.
@@ -61,6 +62,7 @@ struct RowCache::Segment {
   std::vector<std::uint32_t> checksums;
   std::vector<std::uint32_t> own;    // (rows, words), or empty where mapped
   std::unique_ptr<MappedFile> file;  // or null
+  IndexIdentity identity;            // where mapped
 };
 
 RowCache::RowCache(int width, Metric metric) : width_(width), metric_(metric) {
@@ -137,7 +139,8 @@ Status RowCache::add(std::span<const std::uint64_t> ids, std::span<const float> 
     }
     Segment& tail = *segments_.back();
     const auto join = [](auto& to, const auto& from) {
-      to.reserve(std::max(to.size() + from.size(), std::min(to.capacity() * 2, to.max_size())));
+      const std::size_t needed = to.size() + from.size();
+      if (needed > to.capacity()) to.reserve(std::max(needed, to.capacity() * 2));
       return [&to, &from] { to.insert(to.end(), from.begin(), from.end()); };
     };
     const auto a = join(tail.ids, next->ids);
@@ -152,16 +155,78 @@ Status RowCache::add(std::span<const std::uint64_t> ids, std::span<const float> 
   return {};
 }
 
-Status RowCache::save_tail(const std::string& path, const IndexIdentity& identity) {
+std::optional<std::uint64_t> RowCache::last_id() const {
+  if (segments_.empty()) return {};
+  return segments_.back()->ids.back();
+}
+
+std::vector<RowSegment> RowCache::segments() const {
+  std::vector<RowSegment> all;
+  for (const auto& segment : segments_) {
+    if (segment->file == nullptr) continue;
+    std::string path = segment->file->path();
+    path.resize(path.size() - kRowsEnding.size());
+    all.push_back({.path = std::move(path), .identity = segment->identity});
+  }
+  return all;
+}
+
+Status RowCache::copy_rows(const Segment& from, const std::function<bool(std::uint64_t)>& live,
+                           Segment& to) const {
+  const std::size_t words = (static_cast<std::size_t>(width_) + 3) / 4;
+  if (from.file != nullptr && !from.file->unchanged()) {
+    return damaged(from.file->path(), "it was changed by another process");
+  }
+  for (std::size_t i = 0; i < from.ids.size(); ++i) {
+    if (!live(from.ids[i])) continue;
+    const std::uint32_t* const row = from.codes() + i * words;
+    if (checksum(row, words) != from.checksums[i]) {
+      return damaged(from.file == nullptr ? "row cache" : from.file->path(),
+                     fmt::format("the checksum of row {} is wrong", from.ids[i]));
+    }
+    to.ids.push_back(from.ids[i]);
+    to.scales.push_back(from.scales[i]);
+    to.squares.push_back(from.squares[i]);
+    to.checksums.push_back(from.checksums[i]);
+    to.own.insert(to.own.end(), row, row + words);
+  }
+  return {};
+}
+
+Status RowCache::gather_tail(std::int64_t most_rows,
+                             const std::function<bool(std::uint64_t)>& live) {
+  if (tail_count() == 0) return {};
+  std::size_t first = segments_.size() - 1;
+  std::size_t gathered = segments_.back()->ids.size();
+  while (first > 0) {
+    const std::size_t before = segments_[first - 1]->ids.size();
+    if (before >= 2 * gathered || before >= static_cast<std::size_t>(most_rows)) break;
+    gathered += before;
+    --first;
+  }
+  try {
+    auto tail = std::make_unique<Segment>();
+    for (std::size_t i = first; i < segments_.size(); ++i) {
+      NESTOR_RETURN_IF_ERROR(copy_rows(*segments_[i], live, *tail));
+    }
+    segments_.resize(first);
+    if (!tail->ids.empty()) segments_.push_back(std::move(tail));
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return out_of_memory("gather small segments");
+  }
+  return {};
+}
+
+Status RowCache::write_tail(const std::string& path, const IndexIdentity& identity) const {
   if (tail_count() == 0) {
     return {StatusCode::kFailedPrecondition, path + ": there are no new rows to write"};
   }
   try {
-    Segment& tail = *segments_.back();
-    const std::string rows_path = path + ".rows";
+    const Segment& tail = *segments_.back();
     // The rows first: without the other file they mean nothing.
-    NESTOR_RETURN_IF_ERROR(write_file_atomic(
-        rows_path, {reinterpret_cast<const char*>(tail.own.data()), tail.own.size() * 4}));
+    NESTOR_RETURN_IF_ERROR(
+        write_file_atomic(path + std::string(kRowsEnding),
+                          {reinterpret_cast<const char*>(tail.own.data()), tail.own.size() * 4}));
     ByteWriter writer;
     writer.raw(kMagic);
     writer.u32(static_cast<std::uint32_t>(width_));
@@ -171,12 +236,28 @@ Status RowCache::save_tail(const std::string& path, const IndexIdentity& identit
     writer.floats(tail.scales);
     writer.floats(tail.squares);
     for (const std::uint32_t sum : tail.checksums) writer.u32(sum);
-    NESTOR_RETURN_IF_ERROR(write_index_file(path, {identity, writer.take()}));
-    NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(rows_path));
-    tail.file = std::make_unique<MappedFile>(std::move(file));
-    tail.own = {};
+    return write_index_file(path, {identity, writer.take()});
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("write rows");
+  }
+}
+
+Status RowCache::map_tail(const std::string& path, const IndexIdentity& identity) {
+  if (tail_count() == 0) {
+    return {StatusCode::kFailedPrecondition, path + ": there are no new rows to map"};
+  }
+  try {
+    Segment& tail = *segments_.back();
+    NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path + std::string(kRowsEnding)));
+    if (file.bytes().size() != tail.own.size() * 4) {
+      return damaged(
+          path, fmt::format("{} bytes, {} were written", file.bytes().size(), tail.own.size() * 4));
+    }
+    tail.identity = identity;
+    tail.file = std::make_unique<MappedFile>(std::move(file));
+    tail.own = {};
+  } catch (const std::exception&) {  // bad_alloc
+    return out_of_memory("map rows");
   }
   return {};
 }
@@ -219,12 +300,13 @@ Result<IndexIdentity> RowCache::open_segment(const std::string& path) {
                                          segment->ids[i]));
       }
     }
-    NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path + ".rows"));
+    NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path + std::string(kRowsEnding)));
     if (file.bytes().size() / row_bytes != count || file.bytes().size() % row_bytes != 0) {
       return damaged(path + ".rows", fmt::format("{} bytes for {} rows of {}", file.bytes().size(),
                                                  count, row_bytes));
     }
     segment->file = std::make_unique<MappedFile>(std::move(file));
+    segment->identity = read.identity;
     segments_.push_back(std::move(segment));
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("hold a segment");

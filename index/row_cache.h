@@ -2,16 +2,19 @@
 // for ranking a few hundred candidates, or all rows of a small collection, almost exactly: a
 // quarter of the bytes of f32. The final few are for the caller to score from the store's own rows.
 //
-// Rows are appended in memory; `save_tail` puts them into a segment of two files: PATH, an index
-// file with ids, scales and a checksum of each row, and PATH.rows, which is mapped. Opening reads
-// the first only; a row is checked whenever it is read.
+// Rows are appended in memory, at the tail; `write_tail` puts them into a segment of two files:
+// PATH, an index file with ids, scales and a checksum of each row, and PATH.rows, which is mapped.
+// Opening reads the first only; a row is checked whenever it is read. Removed rows stay until a
+// `gather_tail` meets them.
 // STORED: storage/FORMAT.md, section "Row caches".
 //
 // Threads: const calls at once; the others need the owner's exclusive lock.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,8 +32,17 @@ enum class Metric : std::uint32_t {
   kL2 = 2,  // score: minus the squared distance
 };
 
+struct RowSegment {
+  std::string path;
+  IndexIdentity identity;
+};
+
 class RowCache {
  public:
+  // Four standard deviations of what rounding both sides to 255 levels adds to a cosine of normally
+  // distributed components (768 of them; .00046 each).
+  static constexpr double kScoreError = .002;
+
   // REQUIRES: width from 1 to kMostCodeWidth.
   RowCache(int width, Metric metric);
   ~RowCache();
@@ -41,6 +53,9 @@ class RowCache {
   [[nodiscard]] Metric metric() const { return metric_; }
   [[nodiscard]] std::int64_t row_count() const;
   [[nodiscard]] std::int64_t tail_count() const;
+  [[nodiscard]] std::optional<std::uint64_t> last_id() const;
+  // On disk, oldest first.
+  [[nodiscard]] std::vector<RowSegment> segments() const;
   // Bytes in this process's own memory; mapped rows are not among them.
   [[nodiscard]] std::int64_t memory_bytes() const;
   // Bytes a row takes on disk: width + 20, the width rounded up to 4.
@@ -49,21 +64,31 @@ class RowCache {
   // `rows` (ids, width). Ids ascend and are above all earlier ones. All or nothing.
   // Errors: kInvalidArgument, kOutOfMemory.
   Status add(std::span<const std::uint64_t> ids, std::span<const float> rows);
-  // Writes the rows added since the last segment and maps them from then on.
-  // Errors: those of write_index_file; kFailedPrecondition (nothing to write).
-  Status save_tail(const std::string& path, const IndexIdentity& identity);
+  // Takes the last segments back into the tail while they have less than twice its rows and less
+  // than `most_rows`, so that many small additions leave few segments; leaves out rows that are not
+  // `live`. Errors: kOutOfMemory, kDataLoss; then nothing has changed.
+  Status gather_tail(std::int64_t most_rows, const std::function<bool(std::uint64_t)>& live);
+  // Writes the tail as a segment. Errors: those of write_index_file; kFailedPrecondition (there is
+  // no tail).
+  Status write_tail(const std::string& path, const IndexIdentity& identity) const;
+  // Maps what write_tail wrote, of the same tail, and lets go of the memory. Errors: kIoError,
+  // kDataLoss, kOutOfMemory; then the tail stays in memory.
+  Status map_tail(const std::string& path, const IndexIdentity& identity);
   // Joins a segment on. Errors: kDataLoss (damaged, of another width or metric, ids not above those
   // there), those of read_index_file.
   Result<IndexIdentity> open_segment(const std::string& path);
 
   // The best `count` of `ids` (in any order), best first, equal scores by lower id. Scores are off
-  // by less than .002 of the product of the lengths. Errors: kNotFound (an id that is not here),
-  // kDataLoss (a row's checksum), kInvalidArgument, kOutOfMemory.
+  // by less than kScoreError of the product of the lengths. Errors: kNotFound (an id that is not
+  // here), kDataLoss (a row's checksum), kInvalidArgument, kOutOfMemory.
   Result<std::vector<Candidate>> rank(std::span<const float> query,
                                       std::span<const std::uint64_t> ids, std::int64_t count) const;
 
  private:
   struct Segment;
+  // Live rows of `from` go behind those of `to`. Errors: kDataLoss. May throw bad_alloc.
+  Status copy_rows(const Segment& from, const std::function<bool(std::uint64_t)>& live,
+                   Segment& to) const;
   int width_;
   Metric metric_;
   std::vector<std::unique_ptr<Segment>> segments_;  // the last one may be the tail in memory

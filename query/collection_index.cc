@@ -5,7 +5,8 @@
 namespace nestor::query {
 
 CollectionIndex::CollectionIndex(int full_width, bool matryoshka)
-    : prefixes_(full_width, matryoshka, !matryoshka) {
+    : prefixes_(full_width, matryoshka, !matryoshka),
+      rows_damaged_(std::make_unique<std::atomic<bool>>(false)) {
   if (matryoshka) codes_.emplace(index::default_ladder_shape(full_width, matryoshka));
 }
 
@@ -23,16 +24,39 @@ Result<CollectionIndex> CollectionIndex::build(int full_width, bool matryoshka,
   return made;
 }
 
+void CollectionIndex::put_rows(CachedRows rows) {
+  rows_ = std::make_unique<CachedRows>(std::move(rows));
+  *rows_damaged_ = false;
+}
+
+Status CollectionIndex::cut_candidates(std::span<const float> query, std::int64_t wanted,
+                                       std::vector<index::Candidate>& candidates) const {
+  const CachedRows* const cached = rows();
+  if (cached == nullptr || std::ssize(candidates) <= wanted) return {};
+  std::vector<std::uint64_t> ids;
+  ids.reserve(candidates.size());
+  for (const index::Candidate& candidate : candidates) ids.push_back(candidate.id);
+  NESTOR_ASSIGN_OR_RETURN(auto ranked, cached->rows.rank(query, ids, std::ssize(ids)));
+  const double least =
+      ranked[static_cast<std::size_t>(wanted - 1)].score - 2 * index::RowCache::kScoreError;
+  while (ranked.back().score < least) ranked.pop_back();
+  candidates = std::move(ranked);
+  return {};
+}
+
 std::int64_t CollectionIndex::live_count() const {
   return has_codes() ? codes_->live_count() : at(default_width()).live_count();
 }
 
 std::int64_t CollectionIndex::memory_bytes() const {
-  return prefixes_.memory_bytes() + (has_codes() ? codes_->memory_bytes() : 0);
+  return prefixes_.memory_bytes() + (has_codes() ? codes_->memory_bytes() : 0) +
+         (rows_ != nullptr ? rows_->rows.memory_bytes() : 0);
 }
 
 Status CollectionIndex::add(std::span<const std::uint64_t> ids, std::span<const float> rows) {
   NESTOR_RETURN_IF_ERROR(prefixes_.add(ids, rows));
+  // Without the row cache searches are slower and no worse.
+  if (rows_ != nullptr && !rows_->rows.add(ids, rows).ok()) rows_ = nullptr;
   return has_codes() ? codes_->add(ids, rows) : Status();
 }
 

@@ -1,16 +1,21 @@
 // CollectionIndex: what finds candidates in one collection. Vectors of a Matryoshka model have
 // codes (index/ladder_index.h); full-precision prefixes of a width are added when somebody asks for
 // that coarse width by name. Brought vectors have their full width in full precision, and nothing
-// else. All parts hold the same rows.
+// else. All parts hold the same rows; the row cache beside the codes, which cuts candidates down
+// before their exact scores are read from the store, may also hold removed ones.
 //
 // Threads: const calls at once; the others need the owner's exclusive lock.
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <optional>
 #include <span>
 
+#include "index/calibration.h"
 #include "index/ladder_index.h"
 #include "index/width_ladder.h"
+#include "query/row_files.h"
 
 namespace nestor::query {
 
@@ -27,6 +32,34 @@ class CollectionIndex {
   void put_codes(index::LadderIndex codes) { codes_ = std::move(codes); }
   // The codes were trained on a collection much smaller than this one is now.
   [[nodiscard]] bool wants_training() const { return has_codes() && codes_->wants_training(); }
+
+  // What searches have to spend, as measured on this collection, or the built-in plans.
+  [[nodiscard]] const index::Calibration& calibration() const { return calibration_; }
+  void put_calibration(index::Calibration measured) { calibration_ = std::move(measured); }
+  [[nodiscard]] bool wants_calibration() const {
+    return has_codes() && codes_->trained() && calibration_.outgrown(live_count());
+  }
+
+  // The row cache, or null where there is none, or none that can be trusted.
+  [[nodiscard]] const CachedRows* rows() const {
+    return rows_ != nullptr && !*rows_damaged_ ? rows_.get() : nullptr;
+  }
+  [[nodiscard]] CachedRows* rows() {
+    return rows_ != nullptr && !*rows_damaged_ ? rows_.get() : nullptr;
+  }
+  void put_rows(CachedRows rows);
+  // A search met damage: rows() is null from then on. May be called beside other const calls; true
+  // the first time.
+  [[nodiscard]] bool distrust_rows() const { return !rows_damaged_->exchange(true); }
+  // Leaves those of `candidates` that may be among the best `wanted` by exact cosine, best first,
+  // by their cached rows; the score of one left out is below the others' by twice the cache's
+  // error. Nothing changes without a cache. Errors: those of RowCache::rank; nothing has changed.
+  Status cut_candidates(std::span<const float> query, std::int64_t wanted,
+                        std::vector<index::Candidate>& candidates) const;
+  // The codes have the rows and the row cache is not there: it is worth having.
+  [[nodiscard]] bool wants_rows() const {
+    return has_codes() && codes_->trained() && rows_ == nullptr;
+  }
 
   [[nodiscard]] bool has_width(int width) const { return prefixes_.has(width); }
   // REQUIRES: has_width(width).
@@ -48,6 +81,9 @@ class CollectionIndex {
  private:
   index::WidthLadder prefixes_;
   std::optional<index::LadderIndex> codes_;
+  index::Calibration calibration_;
+  std::unique_ptr<CachedRows> rows_;
+  std::unique_ptr<std::atomic<bool>> rows_damaged_;
 };
 
 }  // namespace nestor::query

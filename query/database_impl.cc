@@ -240,32 +240,27 @@ void Database::Impl::publish(const storage::Commit& commit, const storage::Batch
     index.loaded.caught_up_rows +=
         static_cast<std::int64_t>(commit.row_ids.size() + commit.removed_row_ids.size());
   }
-  if (const Status renewed = renew_codes(batch.collection); !renewed.ok()) {
-    log_to(log, LogLevel::kWarning, "the index keeps its old codes: " + renewed.message());
+  if (const Status renewed = renew_index(batch.collection); !renewed.ok()) {
+    log_to(log, LogLevel::kWarning, "the index stays as it was: " + renewed.message());
   }
 }
 
 // Only writers change rows, and this one holds `writing`: what is built from the view is level.
-Status Database::Impl::renew_codes(const std::string& name) {
-  Collection collection;
+Status Database::Impl::renew_index(const std::string& name) {
+  LevelIndex* index = nullptr;
   ViewPointer seen;
   {
     const std::shared_lock lock(state);
     const auto found = indexes.find(name);
-    if (found == indexes.end() || !found->second.loaded.index->wants_training()) return {};
-    collection = found->second.collection;
+    if (found == indexes.end()) return {};
+    index = &found->second;
     seen = view;
   }
-  const query::StoreSource source(*store, *seen, collection);
-  NESTOR_ASSIGN_OR_RETURN(
-      index::LadderIndex codes,
-      index::LadderIndex::build(index::default_ladder_shape(collection.width, true), source));
-  const std::unique_lock lock(state);
-  const auto found = indexes.find(name);
-  if (found == indexes.end()) return {};
-  found->second.loaded.index->put_codes(std::move(codes));
-  found->second.loaded.caught_up_rows = collection.passages;  // the file is of the old codes
-  return {};
+  return query::renew_index(*store, *seen, index->collection, index->loaded,
+                            [this](const std::function<void()>& change) {
+                              const std::unique_lock lock(state);
+                              change();
+                            });
 }
 
 Status Database::Impl::ensure_index(const std::string& name, const query::Plan& plan) const {
@@ -308,11 +303,8 @@ Status Database::Impl::save_indexes() {
         const query::Plan plan,
         query::make_plan({}, collection->width, !collection->external, collection->passages));
     NESTOR_RETURN_IF_ERROR(ensure_index(name, plan));
-    const LevelIndex& index = indexes.at(name);
-    if (!query::worth_saving(index.collection, index.loaded.cached_sequence,
-                             index.loaded.caught_up_rows))
-      continue;
-    NESTOR_RETURN_IF_ERROR(query::save_index(*store, index.collection, *index.loaded.index));
+    LevelIndex& index = indexes.at(name);
+    NESTOR_RETURN_IF_ERROR(query::save_index(*store, index.collection, index.loaded));
   }
   return {};
 }

@@ -117,7 +117,8 @@ struct Database::Impl {
                                                          const SearchOptions& options,
                                                          std::optional<Ground>& ground) const;
   Result<query::CoarseResult> pass_over(const LevelIndex& index, std::span<const float> query,
-                                        const query::Plan& plan, const Ground& ground) const;
+                                        const query::Plan& plan, std::int64_t wanted,
+                                        const Ground& ground) const;
   // `query` may be empty in keyword mode.
   Result<SearchResult> search_with(std::span<const float> query, const SearchOptions& options,
                                    const QueryWords& words, SearchResult result) const;
@@ -128,8 +129,8 @@ struct Database::Impl {
                                             SearchResult& result) const;
   // The index, and its full-precision prefixes where `plan` goes over them.
   Status ensure_index(const std::string& name, const query::Plan& plan) const;
-  // Codes anew where the collection has outgrown those it has; searches go on meanwhile.
-  Status renew_codes(const std::string& name);
+  // What the collection has outgrown, anew; searches go on meanwhile.
+  Status renew_index(const std::string& name);
   void publish(const storage::Commit& commit, const storage::Batch& batch);
   Status save_indexes();
 

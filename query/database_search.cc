@@ -22,8 +22,10 @@ using ViewPointer = storage::DocumentStore::ViewPointer;
 namespace {
 
 Result<query::Plan> plan_for(const SearchOptions& options, const Collection& collection,
-                             std::int64_t may_be_found) {
-  return query::make_plan(options, collection.width, !collection.external, may_be_found);
+                             std::int64_t may_be_found,
+                             const index::Calibration* calibration = nullptr) {
+  return query::make_plan(options, collection.width, !collection.external, may_be_found,
+                          calibration);
 }
 
 }  // namespace
@@ -53,7 +55,7 @@ Result<std::optional<Database::Impl::Ground>> Database::Impl::newest_ground(
 
 Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
                                                       std::span<const float> query,
-                                                      const query::Plan& plan,
+                                                      const query::Plan& plan, std::int64_t wanted,
                                                       const Ground& ground) const {
   query::CoarseResult coarse{.plan = plan, .candidates = {}};
   const query::Stopwatch time;
@@ -86,6 +88,14 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
                                 .search(query.first(static_cast<std::size_t>(plan.coarse_width)),
                                         plan.candidate_count, admits));
   }
+  if (plan.rerank_width == index.collection.width && !coarse.ranked) {
+    const query::CollectionIndex& searched = *index.loaded.index;
+    coarse.plan.candidate_count = std::ssize(coarse.candidates);
+    const Status cut = searched.cut_candidates(query, wanted, coarse.candidates);
+    if (!cut.ok() && searched.distrust_rows()) {
+      log_to(log, LogLevel::kWarning, "row cache left aside: " + cut.message());
+    }
+  }
   coarse.seconds = time.seconds();
   return coarse;
 }
@@ -97,23 +107,27 @@ Result<std::optional<query::CoarseResult>> Database::Impl::coarse_pass(
   // end the writer waits.
   constexpr int kTriesBesideWriters = 3;
   for (int tries = 0; ground.has_value(); ++tries) {
-    NESTOR_ASSIGN_OR_RETURN(query::Plan plan,
-                            plan_for(options, ground->collection, ground->may_be_found()));
+    query::Plan plan;
     bool ready = false;
     {
       const std::shared_lock lock(state);
       const auto found = indexes.find(options.collection);
+      const index::Calibration* const calibration =
+          found == indexes.end() ? nullptr : &found->second.loaded.index->calibration();
+      NESTOR_ASSIGN_OR_RETURN(
+          plan, plan_for(options, ground->collection, ground->may_be_found(), calibration));
       ready = found != indexes.end() &&
               (plan.codes || found->second.loaded.index->has_width(plan.coarse_width));
       const bool level = ready && found->second.collection.sequence == ground->collection.sequence;
       if (ready && !level && tries >= kTriesBesideWriters) {
         NESTOR_ASSIGN_OR_RETURN(ground, ground_in(view, found->second.collection, options));
-        NESTOR_ASSIGN_OR_RETURN(plan,
-                                plan_for(options, ground->collection, ground->may_be_found()));
+        NESTOR_ASSIGN_OR_RETURN(
+            plan, plan_for(options, ground->collection, ground->may_be_found(), calibration));
       }
       if (level || (ready && tries >= kTriesBesideWriters)) {
-        NESTOR_ASSIGN_OR_RETURN(query::CoarseResult coarse,
-                                pass_over(found->second, query, plan, *ground));
+        NESTOR_ASSIGN_OR_RETURN(
+            query::CoarseResult coarse,
+            pass_over(found->second, query, plan, query::wanted_hits(options), *ground));
         return std::optional<query::CoarseResult>(std::move(coarse));
       }
     }

@@ -97,7 +97,11 @@ Status finish_search(const SearchPlace& place, std::span<const float> query,
   explain.mode = options.mode;
   explain.coarse_width = plan.coarse_width;
   explain.rerank_width = plan.rerank_width;
-  explain.candidate_count = static_cast<std::int64_t>(coarse.candidates.size());
+  explain.candidate_count =
+      std::max(plan.candidate_count, static_cast<std::int64_t>(coarse.candidates.size()));
+  explain.exact_count = static_cast<std::int64_t>(coarse.candidates.size());
+  explain.recall_target = plan.recall_target;
+  explain.calibrated_on = plan.calibrated_on;
   explain.coarse_bits = coarse.bits;
   explain.scan_count = plan.scan_count;
   explain.passages = place.collection.passages;

@@ -139,6 +139,10 @@ Status check_search(const SearchOptions& options) {
     return invalid(fmt::format("per_document is {}; 0 (any number) or more is expected",
                                options.per_document));
   }
+  if (!(options.recall_target > 0 && options.recall_target <= 1)) {
+    return invalid(fmt::format("recall_target is {}; above 0 to 1 (an exact search) is expected",
+                               options.recall_target));
+  }
   if (!(options.min_score >= -1 && options.min_score <= 1)) {
     return invalid(
         fmt::format("min_score is {}; a cosine, -1 to 1, is expected", options.min_score));

@@ -12,11 +12,16 @@ namespace nestor::query {
 
 namespace {
 
-void plan_codes(const SearchOptions& options, int full_width, std::int64_t passages, Plan& plan) {
+void plan_codes(const SearchOptions& options, int full_width, std::int64_t passages,
+                const index::Calibration& calibration, Plan& plan) {
   const index::LadderShape shape = index::default_ladder_shape(full_width, true);
   const std::int64_t wanted = wanted_hits(options);
-  index::LadderPlan measured = index::default_ladder_plan(shape, passages, wanted);
-  if (options.candidate_count != 0) {
+  index::LadderPlan measured =
+      calibration.plan(shape, std::max<std::int64_t>(passages, 1), wanted, options.recall_target);
+  plan.calibrated_on = calibration.row_count();
+  if (options.candidate_count == 0) {
+    plan.recall_target = options.recall_target;
+  } else {
     measured.rank_count = std::max(options.candidate_count, wanted);
     measured.scan_count = std::max(measured.scan_count, 4 * measured.rank_count);
   }
@@ -39,7 +44,7 @@ std::int64_t wanted_hits(const SearchOptions& options) {
 }
 
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,
-                       std::int64_t passages) {
+                       std::int64_t passages, const index::Calibration* calibration) {
   const std::vector<int> widths = index::ladder_widths(full_width, matryoshka);
   for (const int width : {options.coarse_width, options.rerank_width}) {
     if (width != 0 && std::find(widths.begin(), widths.end(), width) == widths.end()) {
@@ -50,12 +55,15 @@ Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryo
   }
   Plan plan;
   plan.rerank_width = options.rerank_width != 0 ? options.rerank_width : full_width;
-  if (matryoshka && options.coarse_width == 0) {
-    plan_codes(options, full_width, passages, plan);
+  const bool exact = options.exact || options.recall_target >= 1;
+  if (matryoshka && options.coarse_width == 0 && !exact) {
+    plan_codes(options, full_width, passages,
+               calibration != nullptr ? *calibration : index::Calibration(), plan);
     return plan;
   }
   plan.coarse_width =
-      options.coarse_width != 0
+      exact ? plan.rerank_width
+      : options.coarse_width != 0
           ? options.coarse_width
           : std::min(index::default_coarse_width(full_width, matryoshka), plan.rerank_width);
   if (plan.coarse_width > plan.rerank_width) {

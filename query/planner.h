@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "index/calibration.h"
 #include "nestor/database.h"
 
 namespace nestor::query {
@@ -14,6 +15,8 @@ struct Plan {
   int rerank_width = 0;
   std::int64_t scan_count = 0;       // codes: rows whose whole code is scored
   std::int64_t candidate_count = 0;  // ranked at rerank_width
+  double recall_target = 0;          // that the planner aimed at; 0: the caller named the plan
+  std::int64_t calibrated_on = 0;    // passages, when the plan was measured; 0: built in
   bool exact = false;                // every passage that may be found is scored at rerank_width
 };
 
@@ -22,10 +25,11 @@ struct Plan {
 std::int64_t wanted_hits(const SearchOptions& options);
 
 // The plan for `passages` that may be found: all of the collection, or what a filter leaves.
-// A coarse width or none: codes where there are any and no width was named.
+// A coarse width or none: codes where there are any and no width was named. `calibration` (null:
+// the built-in plans) says what the codes need for the recall asked for.
 // Errors: kInvalidArgument (a width the collection does not have, all of them named; coarse wider
 // than rerank).
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,
-                       std::int64_t passages);
+                       std::int64_t passages, const index::Calibration* calibration = nullptr);
 
 }  // namespace nestor::query

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/macros.h"
 #include "index/index_file.h"
+#include "query/cache_identity.h"
 #include "query/store_source.h"
 
 namespace nestor::query {
@@ -24,13 +25,8 @@ std::string index_path(const storage::DocumentStore& store, const storage::Colle
                      collection.external ? "flat" : "codes");
 }
 
-index::IndexIdentity identity_of(const storage::Collection& collection) {
-  return {.collection = collection.name,
-          .collection_id = collection.id,
-          .space = collection.external ? "external" : collection.space,
-          .width = collection.width,
-          .sequence = collection.sequence,
-          .digest = collection.digest};
+std::string plan_path(const storage::DocumentStore& store, const storage::Collection& collection) {
+  return fmt::format("{}/{}-plan.index", store.cache_folder(), collection.id);
 }
 
 // Adds the rows that came after the file was written.
@@ -93,11 +89,8 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
     return std::optional<LoadedIndex>();
   }
   const index::IndexIdentity found = file.value().identity;
-  index::IndexIdentity wanted = identity_of(collection);
   // A file of another moment is fine: the journal knows what came since.
-  wanted.sequence = found.sequence;
-  wanted.digest = found.digest;
-  if (const std::string mismatch = index::describe_mismatch(found, wanted); !mismatch.empty()) {
+  if (const std::string mismatch = describe_cache_mismatch(found, collection); !mismatch.empty()) {
     note = path + ": " + mismatch;
     return std::optional<LoadedIndex>();
   }
@@ -125,27 +118,35 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
   return std::optional<LoadedIndex>(std::move(loaded));
 }
 
-// Files of this collection that an earlier way of indexing left.
-void remove_others(const storage::DocumentStore& store, const storage::Collection& collection,
-                   const std::string& kept) {
+// Index files of this collection that an earlier way of indexing left.
+void remove_others(const storage::DocumentStore& store, const storage::Collection& collection) {
   const std::string prefix = fmt::format("{}-", collection.id);
+  const auto kept = {index_path(store, collection), plan_path(store, collection),
+                     row_list_path(store, collection)};
   std::error_code error;
   std::filesystem::directory_iterator entry(store.cache_folder(), error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const std::filesystem::path& path = entry->path();
     std::error_code ignored;
     if (path.filename().string().starts_with(prefix) && path.extension() == ".index" &&
-        path != kept) {
+        std::find(kept.begin(), kept.end(), path.string()) == kept.end()) {
       std::filesystem::remove(path, ignored);
     }
   }
 }
 
-}  // namespace
+// The calibration as its file has it, or none. It is advice: a moment ago is as good as now.
+index::Calibration read_calibration(const storage::DocumentStore& store,
+                                    const storage::Collection& collection) {
+  const auto file = index::read_index_file(plan_path(store, collection));
+  if (!file.ok() || !describe_cache_mismatch(file.value().identity, collection).empty()) return {};
+  const auto parsed = index::Calibration::parse(file.value().payload);
+  return parsed.ok() ? parsed.value() : index::Calibration();
+}
 
-Result<LoadedIndex> load_index(const storage::DocumentStore& store,
-                               const storage::DocumentStore::View& view,
-                               const storage::Collection& collection, const LogCallback& log) {
+Result<LoadedIndex> load_or_build(const storage::DocumentStore& store,
+                                  const storage::DocumentStore::View& view,
+                                  const storage::Collection& collection, const LogCallback& log) {
   std::string note;
   NESTOR_ASSIGN_OR_RETURN(auto cached, from_file(store, view, collection, note));
   if (cached.has_value()) return std::move(*cached);
@@ -171,6 +172,7 @@ Result<LoadedIndex> load_index(const storage::DocumentStore& store,
   return loaded;
 }
 
+// Whether catching up costs enough by now that a file should be written again.
 bool worth_saving(const storage::Collection& collection, std::uint64_t cached_sequence,
                   std::int64_t caught_up_rows) {
   // Catching up reads 3 kB a row, loading a file 0.1 kB: below a twentieth of the rows the file
@@ -182,12 +184,87 @@ bool worth_saving(const storage::Collection& collection, std::uint64_t cached_se
          (cached_sequence != 0 && collection.sequence - cached_sequence > kMostBatchesBehind);
 }
 
+Status save_row_cache(const storage::DocumentStore& store, const storage::Collection& collection,
+                      CollectionIndex& index) {
+  CachedRows* const cached = index.rows();
+  if (cached == nullptr) {
+    if (index.has_codes() && index.codes().trained()) remove_rows(store, collection);
+    return {};
+  }
+  if (!worth_saving(collection, cached->cached_sequence, cached->rows.tail_count())) return {};
+  const index::LadderIndex& codes = index.codes();
+  return save_rows(
+      store, collection, [&](std::uint64_t id) { return codes.contains(id); }, *cached);
+}
+
+}  // namespace
+
+Result<LoadedIndex> load_index(const storage::DocumentStore& store,
+                               const storage::DocumentStore::View& view,
+                               const storage::Collection& collection, const LogCallback& log) {
+  NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded, load_or_build(store, view, collection, log));
+  if (!loaded.index->has_codes() || !loaded.index->codes().trained()) return loaded;
+  loaded.index->put_calibration(read_calibration(store, collection));
+  NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, log));
+  if (rows.has_value()) loaded.index->put_rows(std::move(*rows));
+  if (!store.read_only()) {
+    NESTOR_RETURN_IF_ERROR(renew_index(store, view, collection, loaded,
+                                       [](const std::function<void()>& change) { change(); }));
+  }
+  return loaded;
+}
+
+Status renew_index(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
+                   const storage::Collection& collection, LoadedIndex& loaded,
+                   const std::function<void(const std::function<void()>&)>& exclusively) {
+  const StoreSource source(store, view, collection);
+  if (loaded.index->wants_training()) {
+    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex codes,
+                            index::LadderIndex::build(loaded.index->codes().shape(), source));
+    exclusively([&] {
+      loaded.index->put_codes(std::move(codes));
+      loaded.caught_up_rows = collection.passages;  // the file is of the old codes
+    });
+  }
+  if (loaded.index->wants_rows()) {
+    NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, {}));
+    exclusively([&] {
+      if (rows.has_value()) loaded.index->put_rows(std::move(*rows));
+    });
+  }
+  if (loaded.index->rows() != nullptr && loaded.index->rows()->rows.tail_count() >= kMostTailRows) {
+    CachedRows& cached = *loaded.index->rows();
+    NESTOR_ASSIGN_OR_RETURN(const std::string tail, write_rows(store, collection, cached.rows));
+    Status mapped;
+    exclusively([&] { mapped = cached.rows.map_tail(tail, cache_identity(collection)); });
+    NESTOR_RETURN_IF_ERROR(mapped);
+    cached.cached_sequence = collection.sequence;
+  }
+  if (loaded.index->wants_calibration()) {
+    NESTOR_ASSIGN_OR_RETURN(index::Calibration measured,
+                            index::Calibration::measure(loaded.index->codes(), source));
+    exclusively([&] {
+      loaded.index->put_calibration(std::move(measured));
+      loaded.calibrated_anew = true;
+    });
+  }
+  return {};
+}
+
 Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
-                  const CollectionIndex& index) {
+                  LoadedIndex& loaded) {
+  CollectionIndex& index = *loaded.index;
+  if (loaded.calibrated_anew) {
+    NESTOR_RETURN_IF_ERROR(
+        index::write_index_file(plan_path(store, collection),
+                                {cache_identity(collection), index.calibration().serialize()}));
+  }
+  NESTOR_RETURN_IF_ERROR(save_row_cache(store, collection, index));
+  if (!worth_saving(collection, loaded.cached_sequence, loaded.caught_up_rows)) return {};
+  remove_others(store, collection);
   const std::string path = index_path(store, collection);
-  remove_others(store, collection, path);
-  if (index.has_codes()) return index.codes().save(path, identity_of(collection));
-  return index::write_index_file(path, {.identity = identity_of(collection),
+  if (index.has_codes()) return index.codes().save(path, cache_identity(collection));
+  return index::write_index_file(path, {.identity = cache_identity(collection),
                                         .payload = index.at(index.default_width()).serialize()});
 }
 

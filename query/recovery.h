@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@ struct LoadedIndex {
   std::unique_ptr<CollectionIndex> index;
   std::uint64_t cached_sequence = 0;  // of the file on disk; 0: there is none of use
   std::int64_t caught_up_rows = 0;    // added or removed since the file
+  bool calibrated_anew = false;       // what searches have to spend is not in its file yet
   std::string note;  // why the file was not used, empty when it was or none is needed
 };
 
@@ -27,11 +29,15 @@ Result<LoadedIndex> load_index(const storage::DocumentStore& store,
                                const storage::DocumentStore::View& view,
                                const storage::Collection& collection, const LogCallback& log);
 
-// Whether catching up costs enough by now that the file should be written again.
-bool worth_saving(const storage::Collection& collection, std::uint64_t cached_sequence,
-                  std::int64_t caught_up_rows);
-// Writes the file. `collection` is the state that the index is level with.
+// Makes what the index of a grown collection lacks: codes trained on what it is now, the row cache,
+// what searches have to spend. Only for the one writer; `loaded` is changed under `exclusively`,
+// which lets no search run meanwhile. Errors: those of reading the store; what there was stays.
+Status renew_index(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
+                   const storage::Collection& collection, LoadedIndex& loaded,
+                   const std::function<void(const std::function<void()>&)>& exclusively);
+// Writes the files that are worth writing: where catching up from what is there costs enough by
+// now. `collection` is the state that the index is level with. To be called with no search running.
 Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
-                  const CollectionIndex& index);
+                  LoadedIndex& loaded);
 
 }  // namespace nestor::query

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/macros.h"
 #include "core/vector_math.h"
 #include "tests/index/random_rows.h"
 #include "tests/support/test_paths.h"
@@ -28,6 +29,11 @@ double exact_score(Metric metric, std::span<const float> query, std::span<const 
   return lengths == 0 ? 0 : product / lengths;
 }
 
+Status save_tail(RowCache& cache, const std::string& path) {
+  NESTOR_RETURN_IF_ERROR(cache.write_tail(path, {}));
+  return cache.map_tail(path, {});
+}
+
 TEST_CASE("scores are near the exact ones under every metric, in memory and from segments") {
   RandomRows random(testing::test_seed("row_cache"));
   for (const Metric metric : {Metric::kCosine, Metric::kDot, Metric::kL2}) {
@@ -39,12 +45,12 @@ TEST_CASE("scores are near the exact ones under every metric, in memory and from
       const TempFolder folder;
       RowCache cache(width, metric);
       REQUIRE(cache.add(std::span(ids).first(300), std::span(rows).first(300 * floats)).ok());
-      REQUIRE(cache.save_tail(folder / "a", {}).ok());
+      REQUIRE(save_tail(cache, folder / "a").ok());
       REQUIRE(cache
                   .add(std::span(ids).subspan(300, 100),
                        std::span(rows).subspan(300 * floats, 100 * floats))
                   .ok());
-      REQUIRE(cache.save_tail(folder / "b", {}).ok());
+      REQUIRE(save_tail(cache, folder / "b").ok());
       RowCache back(width, metric);
       REQUIRE(back.open_segment(folder / "a").ok());
       REQUIRE(back.open_segment(folder / "b").ok());
@@ -88,8 +94,8 @@ TEST_CASE("unknown rows, other widths and rows out of order are refused") {
     CHECK(cache.rank(rows, one, 2).status().code() == StatusCode::kNotFound);
   }
   const TempFolder folder;
-  REQUIRE(cache.save_tail(folder / "a", {}).ok());
-  CHECK(cache.save_tail(folder / "b", {}).code() == StatusCode::kFailedPrecondition);
+  REQUIRE(save_tail(cache, folder / "a").ok());
+  CHECK(save_tail(cache, folder / "b").code() == StatusCode::kFailedPrecondition);
   CHECK(cache.open_segment(folder / "a").status().code() == StatusCode::kDataLoss);
   CHECK(RowCache(8, Metric::kDot).open_segment(folder / "a").status().code() ==
         StatusCode::kDataLoss);
@@ -103,7 +109,7 @@ TEST_CASE("every flipped bit of a segment is told, at opening or when its row is
   RowCache cache(64, Metric::kCosine);
   const auto ids = random.ids(30);
   REQUIRE(cache.add(ids, random.gaussian(30, 64)).ok());
-  REQUIRE(cache.save_tail(folder / "a", {}).ok());
+  REQUIRE(save_tail(cache, folder / "a").ok());
   const auto query = random.gaussian(1, 64);
   for (const std::string name : {"a", "a.rows"}) {
     const std::string good = read_file(folder / name, 1 << 20).value();
@@ -126,6 +132,81 @@ TEST_CASE("every flipped bit of a segment is told, at opening or when its row is
     }
     REQUIRE(write_file_atomic(folder / name, good).ok());
   }
+}
+
+TEST_CASE("many small additions take memory for what they are") {
+  RandomRows random(testing::test_seed("row_cache growth"));
+  RowCache cache(8, Metric::kCosine);
+  for (std::uint64_t id = 1; id <= 200; ++id) {
+    const std::vector<std::uint64_t> ids = {id};
+    REQUIRE(cache.add(ids, random.gaussian(1, 8)).ok());
+  }
+  CHECK(cache.tail_count() == 200);
+  CHECK(cache.memory_bytes() <= 2 * 200 * (8 + 20));
+}
+
+TEST_CASE("small segments are taken back into the tail, the dead left out, the answers the same") {
+  RandomRows random(testing::test_seed("row_cache gather"));
+  const TempFolder folder;
+  const auto ids = random.ids(1000);
+  const auto rows = random.gaussian(1000, 16);
+  RowCache cache(16, Metric::kCosine);
+  const auto add = [&](std::size_t from, std::size_t to) {
+    REQUIRE(cache
+                .add(std::span(ids).subspan(from, to - from),
+                     std::span(rows).subspan(from * 16, (to - from) * 16))
+                .ok());
+  };
+  add(0, 800);
+  REQUIRE(save_tail(cache, folder / "large").ok());
+  add(800, 900);
+  REQUIRE(save_tail(cache, folder / "b").ok());
+  add(900, 940);
+  REQUIRE(save_tail(cache, folder / "c").ok());
+  add(940, 1000);
+  REQUIRE(cache.segments().size() == 3);
+  CHECK(cache.segments()[1].path == folder / "b");
+  const std::uint64_t dead = ids[850];
+  const auto live = [dead](std::uint64_t id) { return id != dead; };
+  const auto query = random.gaussian(1, 16);
+  std::vector<std::uint64_t> wanted(ids.begin() + 700, ids.end());
+  std::erase(wanted, dead);
+  const auto before = cache.rank(query, wanted, 299).value();
+  REQUIRE(cache.gather_tail(500, live).ok());
+  REQUIRE(cache.segments().size() == 1);
+  CHECK(cache.segments()[0].path == folder / "large");
+  CHECK(cache.tail_count() == 199);
+  const auto compare = [&](const RowCache& each) {
+    const auto after = each.rank(query, wanted, 299).value();
+    REQUIRE(after.size() == before.size());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      REQUIRE(after[i].id == before[i].id);
+      REQUIRE(after[i].score == before[i].score);
+    }
+    CHECK(each.rank(query, std::vector{dead}, 1).status().code() == StatusCode::kNotFound);
+    CHECK(each.last_id() == ids.back());
+  };
+  compare(cache);
+  REQUIRE(save_tail(cache, folder / "d").ok());
+  RowCache back(16, Metric::kCosine);
+  REQUIRE(back.open_segment(folder / "large").ok());
+  REQUIRE(back.open_segment(folder / "d").ok());
+  compare(back);
+
+  // A damaged segment is not carried on.
+  std::string bytes = read_file(folder / "d.rows", 1 << 20).value();
+  bytes[5] = static_cast<char>(bytes[5] ^ 1);
+  REQUIRE(write_file_atomic(folder / "d.rows", bytes).ok());
+  RowCache bad(16, Metric::kCosine);
+  REQUIRE(bad.open_segment(folder / "d").ok());
+  const std::vector<std::uint64_t> next = {ids.back() + 1};
+  REQUIRE(bad.add(next, std::vector<float>(16, 1.0F)).ok());
+  std::vector<float> many(std::size_t{16} * 150, 1.0F);
+  std::vector<std::uint64_t> more(150);
+  for (std::size_t i = 0; i < more.size(); ++i) more[i] = next[0] + 1 + i;
+  REQUIRE(bad.add(more, many).ok());
+  CHECK(bad.gather_tail(500, live).code() == StatusCode::kDataLoss);
+  CHECK(bad.row_count() == 199 + 151);
 }
 
 }  // namespace

@@ -46,6 +46,11 @@ struct SearchOptions {
   // Only passages of documents that match; k of them when k match. Filter::parse reads text.
   Filter filter = {};
   FusionOptions fusion = {};
+  // The share of the exact best k that the planner aims to find, above 0 to 1. It is measured on
+  // the collection itself from 10,000 passages on; 1: an exact search.
+  double recall_target = .99;
+  // Every passage that may be found is scored at rerank_width, whatever the other settings.
+  bool exact = false;
   // 0: chosen by the planner, which goes over codes of one bit a component. Otherwise one of the
   // collection's widths, in full precision; equal widths mean an exact search.
   int coarse_width = 0;
@@ -93,6 +98,9 @@ struct Explanation {
   std::int64_t keyword_count = 0;    // found by words
   std::int64_t passages = 0;         // in the collection
   std::int64_t matching = 0;         // passages that the filter leaves
+  double recall_target = 0;          // that the plan was chosen for; 0: the caller named it
+  std::int64_t calibrated_on = 0;    // passages, when what the plan needs was measured; 0: never
+  std::int64_t exact_count = 0;      // of the candidates: scored from the stored rows themselves
   bool exact = false;   // the plan cannot miss: every passage was scored at rerank_width
   std::string backend;  // of the query's embedding; empty for a given vector
   std::string precision;

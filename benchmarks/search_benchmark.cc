@@ -130,9 +130,9 @@ nlohmann::ordered_json measure_size(std::size_t row_count) {
   });
   Measured exact;
   nlohmann::ordered_json plans = nlohmann::ordered_json::array();
-  for (const PlanUnderTest& plan : {PlanUnderTest{768, 768, 0}, PlanUnderTest{0, 0, 0},
-                                    PlanUnderTest{128, 768, 0}, PlanUnderTest{128, 768, 100},
-                                    PlanUnderTest{256, 768, 0}}) {
+  for (const PlanUnderTest& plan :
+       {PlanUnderTest{768, 768, 0}, PlanUnderTest{0, 0, 0}, PlanUnderTest{128, 768, 0},
+        PlanUnderTest{128, 768, 100}, PlanUnderTest{256, 768, 0}}) {
     // The first questions build the rung of that width and warm the caches.
     run_plan(database, queries, plan, kWarmingQueries);
     const Measured measured = run_plan(database, queries, plan);

@@ -20,7 +20,7 @@ namespace nestor::index {
 namespace {
 
 constexpr std::string_view kMagic = "NSTRCALB";
-constexpr std::size_t kQuestions = 96;
+constexpr std::int64_t kQuestions = 96;
 constexpr std::int64_t kNeighbours = 10;
 // Standard deviation a component of what is added to a row of unit length, times the square root of
 // its width: a question lies further from its answers than passages from one another. Measured:
@@ -36,33 +36,36 @@ double unit_factor(std::span<const float> row) {
   return square > 0 ? 1 / std::sqrt(square) : 0;
 }
 
-// Rows spread over the collection, moved. (kQuestions or fewer, width)
-Result<std::vector<float>> make_questions(const VectorSource& source, std::size_t width,
-                                          std::int64_t row_count) {
-  const std::int64_t step =
-      std::max<std::int64_t>(row_count / static_cast<std::int64_t>(kQuestions), 1);
-  std::vector<float> questions;
-  std::int64_t position = 0;
-  NESTOR_RETURN_IF_ERROR(source.scan(0, [&](std::uint64_t, std::span<const float> row) {
-    if (position++ % step == step / 2) questions.insert(questions.end(), row.begin(), row.end());
-    return questions.size() < kQuestions * width;
-  }));
-  std::mt19937_64 random(kSeed);
-  std::normal_distribution<float> noise(
-      0, static_cast<float>(kQuestionNoise / std::sqrt(static_cast<double>(width))));
-  for (std::size_t i = 0; i + width <= questions.size(); i += width) {
-    const auto question = std::span(questions).subspan(i, width);
-    const auto factor = static_cast<float>(unit_factor(question));
-    for (float& value : question) value = value * factor + noise(random);
-  }
-  return questions;
-}
-
 std::int64_t grown(std::int64_t count, double factor) {
   return static_cast<std::int64_t>(std::ceil(static_cast<double>(count) * factor));
 }
 
 }  // namespace
+
+Result<std::vector<float>> make_questions(const VectorSource& source, int width,
+                                          std::int64_t row_count, std::int64_t count) {
+  const std::int64_t step = std::max<std::int64_t>(row_count / count, 1);
+  const auto floats = static_cast<std::size_t>(width);
+  std::vector<float> questions;
+  std::int64_t position = 0;
+  try {
+    NESTOR_RETURN_IF_ERROR(source.scan(0, [&](std::uint64_t, std::span<const float> row) {
+      if (position++ % step == step / 2) questions.insert(questions.end(), row.begin(), row.end());
+      return questions.size() < static_cast<std::size_t>(count) * floats;
+    }));
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::kOutOfMemory, "no memory for questions made of rows");
+  }
+  std::mt19937_64 random(kSeed);
+  std::normal_distribution<float> noise(
+      0, static_cast<float>(kQuestionNoise / std::sqrt(static_cast<double>(width))));
+  for (std::size_t i = 0; i + floats <= questions.size(); i += floats) {
+    const auto question = std::span(questions).subspan(i, floats);
+    const auto factor = static_cast<float>(unit_factor(question));
+    for (float& value : question) value = value * factor + noise(random);
+  }
+  return questions;
+}
 
 Result<Calibration> Calibration::measure(const LadderIndex& codes, const VectorSource& source) {
   NESTOR_CHECK(codes.trained(), "calibration without codes");
@@ -71,7 +74,7 @@ Result<Calibration> Calibration::measure(const LadderIndex& codes, const VectorS
     const std::int64_t row_count = codes.live_count();
     const auto width = static_cast<std::size_t>(codes.shape().width);
     NESTOR_ASSIGN_OR_RETURN(const std::vector<float> questions,
-                            make_questions(source, width, row_count));
+                            make_questions(source, codes.shape().width, row_count, kQuestions));
     NESTOR_ASSIGN_OR_RETURN(const auto truth,
                             search_exactly(source, questions, codes.shape().width, kNeighbours));
     for (std::size_t q = 0; q * width < questions.size(); ++q) {
@@ -184,8 +187,9 @@ Result<Calibration> Calibration::parse(std::string_view bytes) {
   std::uint64_t count = 0;
   reader.raw(kMagic.size(), magic);
   reader.u64(rows);
-  if (!reader.u64(count) || magic != kMagic || count > kQuestions * kNeighbours ||
-      (count == 0) != (rows == 0) || rows > (std::uint64_t{1} << 48)) {
+  if (!reader.u64(count) || magic != kMagic ||
+      count > static_cast<std::uint64_t>(kQuestions * kNeighbours) || (count == 0) != (rows == 0) ||
+      rows > (std::uint64_t{1} << 48)) {
     return Status(StatusCode::kDataLoss, "this calibration is damaged; it is measured anew");
   }
   Calibration made;

@@ -17,6 +17,12 @@
 
 namespace nestor::index {
 
+// What stands in for questions: rows spread over the `row_count` of `source`, of unit length, with
+// noise, for a question lies further from its answers than passages from one another. The same each
+// time. At most `count`, (count, width). Errors: those of the source, kOutOfMemory.
+Result<std::vector<float>> make_questions(const VectorSource& source, int width,
+                                          std::int64_t row_count, std::int64_t count);
+
 class Calibration {
  public:
   // Below so many rows the built-in plans are far on the safe side and cost nothing.

@@ -79,6 +79,7 @@ Result<Database> open_database(const std::string& path, const OpenOptions& optio
                                                    .read_only = options.read_only,
                                                    .log = options.log}));
     auto impl = std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options.log);
+    impl->thread_count = options.embedder.thread_count;
     NESTOR_RETURN_IF_ERROR(impl->complete_postings());
     return Database(std::move(impl));
   });
@@ -239,6 +240,23 @@ Result<SearchResult> Database::search_vector(std::span<const float> vector,
                                              const SearchOptions& options) const {
   NESTOR_ENTER();
   return guarded([&] { return impl_->search_vector(vector, options); });
+}
+
+Result<std::vector<SearchResult>> Database::search_batch(const std::vector<std::string>& queries,
+                                                         const SearchOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->search_batch(queries, options); });
+}
+
+Result<std::vector<SearchResult>> Database::search_vectors(std::span<const float> vectors,
+                                                           const SearchOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->search_vectors(vectors, options); });
+}
+
+Result<RecallReport> Database::measure_recall(const RecallOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->measure_recall(options); });
 }
 
 Result<Stats> Database::stats() const {

@@ -18,6 +18,7 @@
 #include <string>
 
 #include "core/fair_shared_mutex.h"
+#include "core/thread_pool.h"
 #include "nestor/database.h"
 #include "query/document_query.h"
 #include "query/finish_search.h"
@@ -72,6 +73,11 @@ struct Database::Impl {
   Result<SearchResult> search_text(std::string_view text, const SearchOptions& options) const;
   Result<SearchResult> search_vector(std::span<const float> vector,
                                      const SearchOptions& options) const;
+  Result<std::vector<SearchResult>> search_batch(const std::vector<std::string>& questions,
+                                                 const SearchOptions& options) const;
+  Result<std::vector<SearchResult>> search_vectors(std::span<const float> vectors,
+                                                   const SearchOptions& options) const;
+  Result<RecallReport> measure_recall(const RecallOptions& options) const;
   // Postings of every collection that lacks them: of an older format, or left unfinished.
   Status complete_postings();
   Status close();
@@ -83,6 +89,7 @@ struct Database::Impl {
                                                   const std::string& name) const;
   const pid_t owner;
   LogCallback log;
+  int thread_count = 0;                           // of search_batch; 0: one for each processor
   std::unique_ptr<storage::DocumentStore> store;  // null after close
 
   mutable std::shared_mutex lifecycle;
@@ -122,11 +129,24 @@ struct Database::Impl {
   // `query` may be empty in keyword mode.
   Result<SearchResult> search_with(std::span<const float> query, const SearchOptions& options,
                                    const QueryWords& words, SearchResult result) const;
-  // The question as a vector; what it cost and by what goes into `result`.
-  Result<std::vector<float>> embed_question(std::string_view text,
-                                            const storage::Collection& collection,
-                                            const SearchOptions& options,
-                                            SearchResult& result) const;
+  // The questions as vectors, in one batch; what they cost and by what goes into `results`.
+  Status embed_questions(std::span<const std::string> questions,
+                         const storage::Collection& collection, const SearchOptions& options,
+                         std::vector<std::vector<float>>& vectors,
+                         std::vector<SearchResult>& results) const;
+  // Whether a question in words can be asked here at all.
+  static Status check_question_fits(const storage::Collection& collection,
+                                    const SearchOptions& options);
+  static Status check_vector_mode(const SearchOptions& options);
+  static Result<QueryWords> words_of(std::string_view text, const storage::Collection& collection,
+                                     const SearchOptions& options);
+  [[nodiscard]] bool words_are_enough(const Status& embedded, const SearchOptions& options) const;
+  ThreadPool& search_pool() const;
+  // Vectors to measure recall with, (count, width); what they are goes into the report.
+  Result<std::vector<float>> recall_questions(const storage::DocumentStore::View& seen,
+                                              const storage::Collection& collection,
+                                              const RecallOptions& options,
+                                              RecallReport& report) const;
   // The index, and its full-precision prefixes where `plan` goes over them.
   Status ensure_index(const std::string& name, const query::Plan& plan) const;
   // What the collection has outgrown, anew; searches go on meanwhile.
@@ -138,6 +158,8 @@ struct Database::Impl {
   mutable std::mutex encoder_mutex_;
   query::EncoderFactory encoder_factory_;
   mutable query::EncoderPointer encoder_;
+  mutable std::mutex pool_mutex_;
+  mutable std::unique_ptr<ThreadPool> pool_;  // made when first asked for
 };
 
 }  // namespace nestor

@@ -162,73 +162,94 @@ Result<SearchResult> Database::Impl::search_with(std::span<const float> query,
   return result;
 }
 
-Result<std::vector<float>> Database::Impl::embed_question(std::string_view text,
-                                                          const Collection& collection,
-                                                          const SearchOptions& options,
-                                                          SearchResult& result) const {
+Status Database::Impl::embed_questions(std::span<const std::string> questions,
+                                       const Collection& collection, const SearchOptions& options,
+                                       std::vector<std::vector<float>>& vectors,
+                                       std::vector<SearchResult>& results) const {
   NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder_in_use, encoder());
   NESTOR_RETURN_IF_ERROR(query::check_space(collection, encoder_in_use->info()));
-  result.explain.backend = encoder_in_use->info().backend;
-  result.explain.precision = encoder_in_use->info().precision;
   const query::Stopwatch time;
-  const EmbedInput input{.text = text};
-  NESTOR_ASSIGN_OR_RETURN(
-      std::vector<Embedding> embedded,
-      encoder_in_use->encode({&input, 1}, options.role, {.stop = options.stop}));
-  result.explain.embed_seconds = time.seconds();
-  result.query_token_count = embedded[0].token_count;
-  result.query_truncated = embedded[0].truncated;
-  return std::move(embedded[0].vector);
+  std::vector<EmbedInput> inputs;
+  for (const std::string& question : questions) inputs.push_back({.text = question});
+  NESTOR_ASSIGN_OR_RETURN(std::vector<Embedding> embedded,
+                          encoder_in_use->encode(inputs, options.role, {.stop = options.stop}));
+  const double seconds = time.seconds();
+  for (std::size_t i = 0; i < embedded.size(); ++i) {
+    SearchResult& result = results[i];
+    result.explain.backend = encoder_in_use->info().backend;
+    result.explain.precision = encoder_in_use->info().precision;
+    result.explain.embed_seconds = seconds;
+    result.query_token_count = embedded[i].token_count;
+    result.query_truncated = embedded[i].truncated;
+    vectors[i] = std::move(embedded[i].vector);
+  }
+  return {};
+}
+
+Status Database::Impl::check_question_fits(const Collection& collection,
+                                           const SearchOptions& options) {
+  if (collection.external && options.mode != SearchMode::kKeyword) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("collection '{}' keeps vectors that its callers bring; search it with a "
+                        "vector of width {}, or in keyword mode",
+                        collection.name, collection.width)};
+  }
+  if (collection.width == 0) return {};
+  // A width the collection lacks is refused before the model is loaded for it.
+  return plan_for(options, collection, collection.passages).status();
+}
+
+Result<Database::Impl::QueryWords> Database::Impl::words_of(std::string_view text,
+                                                            const Collection& collection,
+                                                            const SearchOptions& options) {
+  QueryWords words;
+  if (options.mode != SearchMode::kVector || options.snippet_bytes > 0) {
+    NESTOR_ASSIGN_OR_RETURN(words.analyzer,
+                            query::TextAnalyzer::make(query::language_of(collection)));
+    NESTOR_ASSIGN_OR_RETURN(words.query, query::parse_keyword_query(text, *words.analyzer));
+  }
+  return words;
+}
+
+// Words need no model; only the cosines beside them do.
+bool Database::Impl::words_are_enough(const Status& embedded, const SearchOptions& options) const {
+  if (options.mode != SearchMode::kKeyword || embedded.code() != StatusCode::kModelMissing) {
+    return false;
+  }
+  log_to(log, LogLevel::kInfo, "no cosines beside the words: " + embedded.message());
+  return true;
 }
 
 Result<SearchResult> Database::Impl::search_text(std::string_view text,
                                                  const SearchOptions& options) const {
   NESTOR_RETURN_IF_ERROR(query::check_search(options));
-  if (const auto offset = find_invalid_utf8(text)) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("the question is not UTF-8 at byte {}", *offset));
-  }
+  NESTOR_RETURN_IF_ERROR(query::check_question(text));
   NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
   if (!collection.has_value()) return SearchResult{};
-  const bool only_words = options.mode == SearchMode::kKeyword;
-  if (collection->external && !only_words) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("collection '{}' keeps vectors that its callers bring; search it "
-                              "with a vector of width {}, or in keyword mode",
-                              collection->name, collection->width));
+  NESTOR_RETURN_IF_ERROR(check_question_fits(*collection, options));
+  NESTOR_ASSIGN_OR_RETURN(const QueryWords words, words_of(text, *collection, options));
+  std::vector<SearchResult> result(1);
+  std::vector<std::vector<float>> vector(1);
+  if (!collection->external) {
+    const std::string question(text);
+    const Status embedded = embed_questions({&question, 1}, *collection, options, vector, result);
+    if (!embedded.ok() && !words_are_enough(embedded, options)) return embedded;
   }
-  if (collection->width > 0) {
-    // A width the collection lacks is refused before the model is loaded for it.
-    const auto plan = plan_for(options, *collection, collection->passages);
-    if (!plan.ok()) return plan.status();
-  }
-  QueryWords words;
-  if (options.mode != SearchMode::kVector || options.snippet_bytes > 0) {
-    NESTOR_ASSIGN_OR_RETURN(words.analyzer,
-                            query::TextAnalyzer::make(query::language_of(*collection)));
-    NESTOR_ASSIGN_OR_RETURN(words.query, query::parse_keyword_query(text, *words.analyzer));
-  }
-  SearchResult result;
-  if (collection->external) return search_with({}, options, words, std::move(result));
-  Result<std::vector<float>> vector = embed_question(text, *collection, options, result);
-  if (!vector.ok()) {
-    // Words need no model; only the cosines beside them do.
-    if (!only_words || vector.status().code() != StatusCode::kModelMissing) return vector.status();
-    log_to(log, LogLevel::kInfo, "no cosines beside the words: " + vector.status().message());
-    return search_with({}, options, words, std::move(result));
-  }
-  return search_with(vector.value(), options, words, std::move(result));
+  return search_with(vector[0], options, words, std::move(result[0]));
+}
+
+Status Database::Impl::check_vector_mode(const SearchOptions& options) {
+  if (options.mode == SearchMode::kVector) return {};
+  return {StatusCode::kInvalidArgument,
+          fmt::format("a vector has no words to search by in {} mode; ask in text, or in vector "
+                      "mode",
+                      search_mode_name(options.mode))};
 }
 
 Result<SearchResult> Database::Impl::search_vector(std::span<const float> vector,
                                                    const SearchOptions& options) const {
   NESTOR_RETURN_IF_ERROR(query::check_search(options));
-  if (options.mode != SearchMode::kVector) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("a vector has no words to search by in {} mode; ask in text, or in "
-                              "vector mode",
-                              search_mode_name(options.mode)));
-  }
+  NESTOR_RETURN_IF_ERROR(check_vector_mode(options));
   NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*current_view(), options.collection));
   if (!collection.has_value() || collection->width == 0) return SearchResult{};
   NESTOR_RETURN_IF_ERROR(query::check_vector(vector, collection->width, "the query"));

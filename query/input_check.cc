@@ -167,4 +167,11 @@ Status check_search(const SearchOptions& options) {
   return {};
 }
 
+Status check_question(std::string_view text, std::optional<std::size_t> position) {
+  const auto offset = find_invalid_utf8(text);
+  if (!offset.has_value()) return {};
+  return invalid(fmt::format("the question{} is not UTF-8 at byte {}",
+                             position.has_value() ? fmt::format(" {}", *position) : "", *offset));
+}
+
 }  // namespace nestor::query

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,5 +32,7 @@ Status check_document(const Document& document, bool split);
 Status check_vector(std::span<const float> vector, int width, const std::string& whose);
 Status check_split(const SplitOptions& split);
 Status check_search(const SearchOptions& options);
+// UTF-8; `position` (from 0) says which of many it is.
+Status check_question(std::string_view text, std::optional<std::size_t> position = {});
 
 }  // namespace nestor::query

@@ -29,6 +29,7 @@ void add_search_command(CLI::App& app, Context& context);
 void add_add_command(CLI::App& app, Context& context);
 void add_get_command(CLI::App& app, Context& context);
 void add_delete_command(CLI::App& app, Context& context);
+void add_recall_command(CLI::App& app, Context& context);
 void add_stats_command(CLI::App& app, Context& context);
 void add_verify_command(CLI::App& app, Context& context);
 void add_embed_command(CLI::App& app, Context& context);

@@ -52,6 +52,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_get_command(app, context);
   add_delete_command(app, context);
   add_stats_command(app, context);
+  add_recall_command(app, context);
   add_verify_command(app, context);
   add_embed_command(app, context);
   add_eval_command(app, context);

@@ -160,6 +160,9 @@ Json explanation_as_json(const Explanation& explain) {
   json["rerank_width"] = explain.rerank_width;
   json["scanned_further"] = explain.scan_count;
   json["candidates"] = explain.candidate_count;
+  json["scored_exactly"] = explain.exact_count;
+  json["recall_target"] = explain.recall_target;
+  json["calibrated_on"] = explain.calibrated_on;
   json["keyword_matches"] = explain.keyword_count;
   json["passages"] = explain.passages;
   json["matching"] = explain.matching;

@@ -254,6 +254,11 @@ void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
                      "Leave out passages with a lower cosine, -1 to 1");
   command.add_option("--per-document", options.search.per_document,
                      "At most so many passages of one document");
+  command
+      .add_option("--recall", options.search.recall_target,
+                  "The share of the exact best to find, above 0 to 1; see nestor recall")
+      ->capture_default_str();
+  command.add_flag("--exact", options.search.exact, "Compare with every passage");
   command.add_option("--diversity", options.search.diversity_lambda,
                      "1: the nearest; less: the nearest that say something else (MMR's lambda)");
   command.add_option("--snippet", options.search.snippet_bytes,

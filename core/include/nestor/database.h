@@ -32,6 +32,7 @@
 #include "nestor/export.h"
 #include "nestor/filter.h"
 #include "nestor/options.h"
+#include "nestor/recall.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
 
@@ -197,6 +198,19 @@ class NESTOR_API Database {
   // The same for a vector of the collection's width; it need not have unit length.
   Result<SearchResult> search_vector(std::span<const float> vector,
                                      const SearchOptions& options = {}) const;
+
+  // Many questions at once, each as `search` answers it, in their order: embedded in one batch,
+  // then spread over the threads of OpenOptions::embedder. The first failure is that of all.
+  Result<std::vector<SearchResult>> search_batch(const std::vector<std::string>& queries,
+                                                 const SearchOptions& options = {}) const;
+  // The same for `vectors` (count, width of the collection), row by row.
+  Result<std::vector<SearchResult>> search_vectors(std::span<const float> vectors,
+                                                   const SearchOptions& options = {}) const;
+
+  // What plans find of the exact best passages, measured on the collection itself, and how fast
+  // they are. Empty without passages. Errors: those of search. Cost: a pass over all vectors and
+  // some thousand searches.
+  Result<RecallReport> measure_recall(const RecallOptions& options = {}) const;
 
   Result<Stats> stats() const;
   // Reads everything: checksums, counts, digests, both directions between documents and passages.

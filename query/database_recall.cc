@@ -5,7 +5,7 @@
 #include "core/macros.h"
 #include "query/database_impl.h"
 #include "query/input_check.h"
-#include "query/recall.h"
+#include "query/recall_measurement.h"
 
 namespace nestor {
 

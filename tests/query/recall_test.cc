@@ -1,8 +1,7 @@
-#include "query/recall.h"
-
 #include <doctest/doctest.h>
 
 #include "query/open_database.h"
+#include "query/recall_measurement.h"
 #include "tests/support/hash_encoder.h"
 #include "tests/support/test_paths.h"
 

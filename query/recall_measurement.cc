@@ -1,4 +1,4 @@
-#include "query/recall.h"
+#include "query/recall_measurement.h"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 // How fast is a search, and what does a plan lose? Latency and recall@10 of plans against the exact
-// search, over 10,000 and 25,000 made-up rows of width 768, through the whole database (rows and
+// search, over 10,000 to 100,000 made-up rows of width 768, through the whole database (rows and
 // texts come from disk). The rows are clustered noise: recall is comparable between plans and
-// commits, not with real text; `nestor eval` has that. Under a minute.
+// commits, not with real text; `nestor eval` has that. Some minutes.
 #include <charconv>
 
 #include "benchmarks/benchmark_support.h"
@@ -19,6 +19,7 @@ constexpr std::size_t kQueries = 200;
 constexpr std::size_t kWarmingQueries = 5;
 constexpr std::size_t kBatch = 1000;
 constexpr std::uint64_t kSeed = 7;
+constexpr std::size_t kStride = 7'919;
 
 // "Embeds" the text "17" as row 17, so that a collection of a Matryoshka model can be had without
 // embedding.
@@ -109,6 +110,39 @@ std::vector<float> questions(const std::vector<float>& rows, std::size_t row_cou
   return moved;
 }
 
+// The planner's own plan under filters that leave a share of the rows, in turns with no filter.
+nlohmann::ordered_json measure_filters(const nestor::Database& database,
+                                       const std::vector<float>& queries, std::size_t row_count) {
+  constexpr double kShares[] = {1, .5, .1, .01, .001, 0};
+  std::vector<std::vector<double>> seconds(std::size(kShares));
+  std::vector<nestor::Explanation> explain(std::size(kShares));
+  for (std::size_t i = 0; i < kWarmingQueries + kQueries; ++i) {
+    for (std::size_t s = 0; s < std::size(kShares); ++s) {
+      nestor::SearchOptions options;
+      if (kShares[s] < 1) {
+        const auto most = static_cast<std::int64_t>(kShares[s] * static_cast<double>(row_count));
+        options.filter = must(nestor::Filter::parse(fmt::format("n <= {}", most)));
+      }
+      const auto query = std::span(queries).subspan(i % kQueries * kWidth, kWidth);
+      const double passed =
+          seconds_of([&] { explain[s] = must(database.search_vector(query, options)).explain; });
+      if (i >= kWarmingQueries) seconds[s].push_back(passed);
+    }
+  }
+  nlohmann::ordered_json shares = nlohmann::ordered_json::array();
+  for (std::size_t s = 0; s < std::size(kShares); ++s) {
+    shares.push_back(
+        {{"share", kShares[s]},
+         {"matching", explain[s].matching},
+         {"candidates", explain[s].candidate_count},
+         {"filter_ms", rounded(1e3 * explain[s].filter_seconds)},
+         {"coarse_ms", rounded(1e3 * explain[s].coarse_seconds)},
+         {"p50_ms", rounded(1e3 * quantile(seconds[s], 0.5))},
+         {"of_unfiltered", rounded(quantile(seconds[s], 0.5) / quantile(seconds[0], 0.5))}});
+  }
+  return shares;
+}
+
 nlohmann::ordered_json measure_size(std::size_t row_count) {
   const nestor::benchmark::ScratchFolder folder;
   std::vector<float> rows = nestor::benchmark::clustered_rows(row_count, kWidth, kSeed);
@@ -121,7 +155,10 @@ nlohmann::ordered_json measure_size(std::size_t row_count) {
     for (std::size_t begin = 0; begin < row_count; begin += kBatch) {
       std::vector<nestor::Document> batch;
       for (std::size_t i = begin; i < std::min(begin + kBatch, row_count); ++i) {
-        batch.push_back({.key = std::to_string(i), .text = std::to_string(i)});
+        // A permutation, so that a range of values is no range of rows.
+        const auto mixed = static_cast<std::int64_t>(i * kStride % row_count);
+        batch.push_back(
+            {.key = std::to_string(i), .text = std::to_string(i), .metadata = {{"n", mixed}}});
       }
       nestor::AddOptions options;
       options.split.enabled = false;
@@ -147,15 +184,20 @@ nlohmann::ordered_json measure_size(std::size_t row_count) {
                      {"p95_ms", rounded(1e3 * quantile(measured.seconds, 0.95))},
                      {"recall@10_vs_exact", rounded(recall(measured, exact))}});
   }
+  const nlohmann::ordered_json filters = measure_filters(database, queries, row_count);
   must(database.close());
-  return {{"rows", row_count}, {"build_seconds", rounded(build_seconds)}, {"plans", plans}};
+  return {{"rows", row_count},
+          {"build_seconds", rounded(build_seconds)},
+          {"plans", plans},
+          {"filters", filters}};
 }
 
 }  // namespace
 
 int main() {
   nlohmann::ordered_json sizes = nlohmann::ordered_json::array();
-  for (const std::size_t row_count : {std::size_t{10'000}, std::size_t{25'000}}) {
+  for (const std::size_t row_count :
+       {std::size_t{10'000}, std::size_t{25'000}, std::size_t{100'000}}) {
     sizes.push_back(measure_size(row_count));
   }
   nestor::benchmark::report(

@@ -137,7 +137,9 @@ Status measure_plans(const std::vector<std::set<PassageName>>& truth, const Reca
   const std::size_t warming = std::min<std::size_t>(truth.size(), 3);
   for (std::size_t turn = 0; turn < warming + truth.size(); ++turn) {
     const std::size_t i = turn < warming ? turn : turn - warming;
-    for (std::size_t p = 0; p < report.plans.size(); ++p) {
+    for (std::size_t next = 0; next < report.plans.size(); ++next) {
+      // Each plan comes after each other one: none always meets the cache that a wide one left.
+      const std::size_t p = turn % 2 == 0 ? next : report.plans.size() - 1 - next;
       MeasuredPlan& plan = report.plans[p];
       SearchOptions search{.k = options.k, .collection = options.collection};
       if (plan.recall_target > 0) search.recall_target = plan.recall_target;

@@ -10,10 +10,18 @@ namespace {
 
 constexpr std::size_t kMostMasks = 32;
 
-// Whether any document may end at all, so that nobody else pays for it.
-Result<bool> something_expires(const storage::DocumentStore& store,
-                               const storage::DocumentStore::View& view,
-                               const storage::Collection& collection) {
+}  // namespace
+
+Result<bool> RowFilters::something_expires(const storage::DocumentStore& store,
+                                           const storage::DocumentStore::View& view,
+                                           const storage::Collection& collection) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = expires_.find(collection.id);
+    if (known != expires_.end() && known->second.sequence == collection.sequence) {
+      return known->second.something;
+    }
+  }
   bool found = false;
   NESTOR_RETURN_IF_ERROR(
       store.scan_field(view,
@@ -23,10 +31,10 @@ Result<bool> something_expires(const storage::DocumentStore& store,
                          found = true;
                          return false;
                        }));
+  const std::lock_guard lock(mutex_);
+  expires_[collection.id] = {collection.sequence, found};
   return found;
 }
-
-}  // namespace
 
 Result<std::optional<MatchingRows>> RowFilters::rows_of(const storage::DocumentStore& store,
                                                         const storage::DocumentStore::View& view,

@@ -4,7 +4,9 @@
 // Threads: safe anywhere.
 #pragma once
 
+#include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,9 +38,19 @@ class RowFilters {
     RowSetPointer rows;
     std::shared_ptr<const index::LadderFilter> mask;
   };
+  // Whether any document may end at all, so that nobody else pays for it.
+  Result<bool> something_expires(const storage::DocumentStore& store,
+                                 const storage::DocumentStore::View& view,
+                                 const storage::Collection& collection);
+
+  struct Expires {
+    std::uint64_t sequence = 0;
+    bool something = false;
+  };
   FilterCache cache_;
   std::mutex mutex_;
-  std::list<Mask> masks_;  // the latest used first
+  std::map<std::uint32_t, Expires> expires_;  // by collection
+  std::list<Mask> masks_;                     // the latest used first
 };
 
 }  // namespace nestor::query

@@ -136,6 +136,24 @@ RowSet difference(const RowSet& a, const RowSet& b) {
   return RowSet::of_words(a.range(), std::move(words));
 }
 
+RowSet changed(const RowSet& set, std::uint64_t end, std::span<const std::uint64_t> removed,
+               std::span<const RowRun> added) {
+  const RowRange range = {.begin = set.range_.begin, .end = end};
+  std::vector<std::uint64_t> words = set.to_words();
+  words.resize(range.word_count());
+  for (const std::uint64_t id : removed) {
+    if (id < range.begin || id >= end) continue;
+    words[(id - range.begin) / 64] &= ~(1ULL << ((id - range.begin) % 64));
+  }
+  for (const RowRun& run : added) {
+    for (std::uint64_t id = run.first; id < run.first + static_cast<std::uint64_t>(run.count);
+         ++id) {
+      words[(id - range.begin) / 64] |= 1ULL << ((id - range.begin) % 64);
+    }
+  }
+  return RowSet::of_words(range, std::move(words));
+}
+
 void RowSetBuilder::add(std::uint64_t first, std::int64_t count) {
   const std::uint64_t begin = std::max(first, range_.begin);
   const std::uint64_t end = std::min(first + static_cast<std::uint64_t>(count), range_.end);

@@ -23,6 +23,12 @@ struct RowRange {
   bool operator==(const RowRange&) const = default;
 };
 
+// Consecutive ids.
+struct RowRun {
+  std::uint64_t first = 0;
+  std::int64_t count = 0;
+};
+
 class RowSet {
  public:
   RowSet() = default;
@@ -49,6 +55,8 @@ class RowSet {
   friend RowSet intersection(const RowSet& a, const RowSet& b);
   friend RowSet set_union(const RowSet& a, const RowSet& b);
   friend RowSet difference(const RowSet& a, const RowSet& b);
+  friend RowSet changed(const RowSet& set, std::uint64_t end,
+                        std::span<const std::uint64_t> removed, std::span<const RowRun> added);
   static RowSet of_words(RowRange range, std::vector<std::uint64_t> words);
   static RowSet of_ids(RowRange range, std::vector<std::uint64_t> ids);
 
@@ -64,6 +72,11 @@ class RowSet {
 RowSet intersection(const RowSet& a, const RowSet& b);
 RowSet set_union(const RowSet& a, const RowSet& b);
 RowSet difference(const RowSet& a, const RowSet& b);  // in a, not in b
+
+// The set over a range that goes on to `end`, without `removed`, with `added`.
+// REQUIRES: end at least that of the range; `added` in the new range. Cost: a pass over the bitmap.
+RowSet changed(const RowSet& set, std::uint64_t end, std::span<const std::uint64_t> removed,
+               std::span<const RowRun> added);
 
 // Ids in any order, any of them twice.
 class RowSetBuilder {

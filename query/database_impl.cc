@@ -203,8 +203,30 @@ Result<std::int64_t> Database::Impl::remove(std::span<const std::string> keys,
   return commit.removed_documents;
 }
 
+// Metadata written over rows that stay is not noted: the cache then begins anew.
+void Database::Impl::note_for_filters(const storage::Commit& commit, const storage::Batch& batch) {
+  if (!batch.metadata_writes.empty()) return;
+  const auto before = store->find_collection(*current_view(), batch.collection);
+  if (!before.ok() || !before.value().has_value()) return;
+  query::FilterChange change{.sequence_before = before.value()->sequence,
+                             .sequence = commit.collection.sequence,
+                             .removed_rows = commit.removed_row_ids,
+                             .added = {}};
+  std::size_t row = 0;
+  for (const storage::DocumentWrite& write : batch.writes) {
+    change.added.push_back({.key = write.document.key,
+                            .title = write.document.title,
+                            .metadata = write.document.metadata,
+                            .rows = {.first = commit.row_ids[row],
+                                     .count = static_cast<std::int64_t>(write.rows.size())}});
+    row += write.rows.size();
+  }
+  filters.cache().note(commit.collection.id, std::move(change));
+}
+
 void Database::Impl::publish(const storage::Commit& commit, const storage::Batch& batch) {
   changed_.insert(batch.collection);
+  note_for_filters(commit, batch);
   std::vector<float> rows;  // (ids, width)
   const bool indexed = [&] {
     const std::shared_lock lock(state);

@@ -151,6 +151,7 @@ struct Database::Impl {
   Status ensure_index(const std::string& name, const query::Plan& plan) const;
   // What the collection has outgrown, anew; searches go on meanwhile.
   Status renew_index(const std::string& name);
+  void note_for_filters(const storage::Commit& commit, const storage::Batch& batch);
   void publish(const storage::Commit& commit, const storage::Batch& batch);
   Status save_indexes();
 

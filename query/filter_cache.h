@@ -1,7 +1,8 @@
 // What filters found in a collection, kept for the next search: the live rows and, for each
-// condition met, the set of its rows. It holds for one sequence; the first search after a batch
-// begins anew.
-// Threads: safe anywhere; sets are shared and never change.
+// condition met, the set of its rows. It holds for one sequence; what batches changed is noted, and
+// the first search after them brings the sets level by asking the new documents alone. Where a
+// batch was not noted, or too much came together, the cache begins anew. Threads: safe anywhere;
+// sets are shared and never change.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "core/row_set.h"
+#include "nestor/filter.h"
 
 namespace nestor::query {
 
@@ -31,6 +33,20 @@ struct LiveRows {
   std::vector<Expiry> expiries;  // ascending
 };
 
+// What one batch changed in a collection.
+struct FilterChange {
+  std::uint64_t sequence_before = 0;  // of the collection
+  std::uint64_t sequence = 0;
+  std::vector<std::uint64_t> removed_rows;
+  struct Added {
+    std::string key;
+    std::string title;
+    Metadata metadata;
+    RowRun rows;
+  };
+  std::vector<Added> added;
+};
+
 class FilterCache {
  public:
   // The sets of all collections together stay below this.
@@ -43,8 +59,12 @@ class FilterCache {
   // A newer sequence drops what is there of the older one; an older one is not kept.
   void put_live_rows(std::uint32_t collection, std::uint64_t sequence,
                      std::shared_ptr<const LiveRows> live);
+  // `node`: the condition itself, to ask new documents with; null: the set goes with the next
+  // batch.
   void put(std::uint32_t collection, std::uint64_t sequence, const std::string& condition,
-           RowSetPointer set);
+           RowSetPointer set, const Filter::Node* node);
+  // To be called once a batch is committed. Nothing is done before somebody asks.
+  void note(std::uint32_t collection, FilterChange change);
   void clear();
   // For reports: what the cache holds now, and how often a condition was in it or not.
   struct Usage {
@@ -60,6 +80,7 @@ class FilterCache {
     std::uint32_t collection = 0;
     std::string condition;
     RowSetPointer set;
+    std::shared_ptr<const Filter::Node> node;
     std::size_t bytes = 0;
   };
   struct PerCollection {
@@ -67,10 +88,15 @@ class FilterCache {
     std::shared_ptr<const LiveRows> live;
     std::size_t live_bytes = 0;
     std::unordered_map<std::string, std::list<Kept>::iterator> conditions;
+    std::vector<FilterChange> changes;  // after `sequence`, each from where the one before ended
+    std::size_t changed_count = 0;      // documents and rows in them
   };
   // With mutex_ held. Null where `sequence` is older than what is there.
   PerCollection* level(std::uint32_t collection, std::uint64_t sequence);
   void drop(PerCollection& collection);
+  // False, and nothing has changed, where the changes do not lead to `sequence`.
+  bool follow(PerCollection& collection, std::uint64_t sequence);
+  void apply(PerCollection& collection, const FilterChange& change);
   void make_room();
 
   mutable std::mutex mutex_;

@@ -19,24 +19,18 @@ using storage::FieldPlace;
 using storage::FieldRange;
 using storage::StoredDocument;
 
-// Rows as they come by, in whatever order.
-struct Run {
-  std::uint64_t first = 0;
-  std::int64_t count = 0;
-};
-
-std::shared_ptr<const LiveRows> make_live_rows(const std::vector<Run>& runs,
+std::shared_ptr<const LiveRows> make_live_rows(const std::vector<RowRun>& runs,
                                                std::vector<LiveRows::Expiry> expiries) {
   std::uint64_t lowest = runs.empty() ? 0 : runs.front().first;
   std::uint64_t end = 0;
-  for (const Run& run : runs) {
+  for (const RowRun& run : runs) {
     lowest = std::min(lowest, run.first);
     end = std::max(end, run.first + static_cast<std::uint64_t>(run.count));
   }
   const RowRange range = RowRange::of(lowest, std::max(lowest, end));
   RowSetBuilder rows(range);
   RowSetBuilder first_rows(range);
-  for (const Run& run : runs) {
+  for (const RowRun& run : runs) {
     rows.add(run.first, run.count);
     first_rows.add(run.first, 1);
   }
@@ -89,13 +83,13 @@ class Evaluation {
       builder.add(expiry->first_row_id, expiry->row_count);
     }
     auto set = std::make_shared<const RowSet>(builder.finish());
-    cache_.put(collection_.id, collection_.sequence, name, set);
+    cache_.put(collection_.id, collection_.sequence, name, set, nullptr);
     return set;
   }
 
  private:
   Result<std::shared_ptr<const LiveRows>> live_from_index() const {
-    std::vector<Run> runs;
+    std::vector<RowRun> runs;
     NESTOR_RETURN_IF_ERROR(store_.scan_field(
         view_, whole_kind({collection_.id, true, "key"}, FieldKind::kString, false),
         [&](const FieldEntry& entry) {
@@ -113,7 +107,7 @@ class Evaluation {
   }
 
   Result<std::shared_ptr<const LiveRows>> live_from_documents() const {
-    std::vector<Run> runs;
+    std::vector<RowRun> runs;
     std::vector<LiveRows::Expiry> expiries;
     NESTOR_RETURN_IF_ERROR(
         store_.scan_documents(view_, collection_.id, "", [&](const StoredDocument& stored) {
@@ -151,7 +145,7 @@ class Evaluation {
     }
     NESTOR_ASSIGN_OR_RETURN(RowSet set, indexed_ ? read_index(node) : read_documents(node));
     auto shared = std::make_shared<const RowSet>(std::move(set));
-    cache_.put(collection_.id, collection_.sequence, node.text, shared);
+    cache_.put(collection_.id, collection_.sequence, node.text, shared, &node);
     return RowSetPointer(std::move(shared));
   }
 

@@ -15,6 +15,7 @@
 #include "index/calibration.h"
 #include "index/ladder_index.h"
 #include "index/width_ladder.h"
+#include "query/planner.h"
 #include "query/row_files.h"
 
 namespace nestor::query {
@@ -51,6 +52,15 @@ class CollectionIndex {
   // A search met damage: rows() is null from then on. May be called beside other const calls; true
   // the first time.
   [[nodiscard]] bool distrust_rows() const { return !rows_damaged_->exchange(true); }
+  // The best `plan.candidate_count` of the codes, cut as cut_candidates does. Where their scores
+  // say that rows further down may belong to the best `wanted`, and the plan is not the caller's
+  // own, it becomes deeper and is carried out again. Measured: index/CODES.md, "Hard questions".
+  // REQUIRES: has_codes(). Errors: those of LadderIndex::search.
+  Result<std::vector<index::Candidate>> search_codes(std::span<const float> query,
+                                                     std::int64_t wanted,
+                                                     const index::LadderFilter* filter,
+                                                     std::int64_t passages, Plan& plan,
+                                                     Status& cut) const;
   // Leaves those of `candidates` that may be among the best `wanted` by exact cosine, best first,
   // by their cached rows; the score of one left out is below the others' by twice the cache's
   // error. Nothing changes without a cache. Errors: those of RowCache::rank; nothing has changed.

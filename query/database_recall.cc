@@ -54,8 +54,14 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
                           recall_questions(*seen, *collection, options, report));
   const auto width = static_cast<std::size_t>(collection->width);
   report.questions = static_cast<std::int64_t>(questions.size() / width);
-  NESTOR_ASSIGN_OR_RETURN(const auto truth,
-                          query::exact_passages(*store, *seen, *collection, questions, options.k));
+  const auto ask = [&](std::size_t i, const SearchOptions& search) {
+    return search_vector(std::span(questions).subspan(i * width, width), search);
+  };
+  Result<std::vector<std::set<query::PassageName>>> truth =
+      options.filter.empty()
+          ? query::exact_passages(*store, *seen, *collection, questions, options.k)
+          : query::searched_passages(static_cast<std::size_t>(report.questions), options, ask);
+  NESTOR_RETURN_IF_ERROR(truth.status());
   if (collection->external) {
     report.plans.push_back({.coarse_width = collection->width});
   } else {
@@ -66,10 +72,7 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
     constexpr std::int64_t kMostForPrefixes = 500'000;
     if (collection->passages <= kMostForPrefixes) report.plans.push_back({.coarse_width = 128});
   }
-  const auto ask = [&](std::size_t i, const SearchOptions& search) {
-    return search_vector(std::span(questions).subspan(i * width, width), search);
-  };
-  NESTOR_RETURN_IF_ERROR(query::measure_plans(truth, options, ask, report));
+  NESTOR_RETURN_IF_ERROR(query::measure_plans(truth.value(), options, ask, report));
   return report;
 }
 

@@ -59,42 +59,49 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
                                                       const Ground& ground) const {
   query::CoarseResult coarse{.plan = plan, .candidates = {}};
   const query::Stopwatch time;
+  const query::CollectionIndex& searched = *index.loaded.index;
   const RowSet* rows = ground.matching.has_value() ? ground.matching->rows.get() : nullptr;
-  if (rows != nullptr && plan.candidate_count >= rows->count()) {
+  Status cut;
+  // So few are all scored: from cached rows that is quicker than a scan that may miss some.
+  constexpr std::int64_t kFewCached = 1024;
+  const bool few = rows != nullptr && plan.recall_target > 0 && searched.rows() != nullptr &&
+                   rows->count() <= kFewCached;
+  if (rows != nullptr && (few || plan.candidate_count >= rows->count())) {
     // All of them are candidates: nothing has to be scored to choose.
     coarse.plan.coarse_width = 0;
+    coarse.plan.candidate_count = rows->count();
+    coarse.plan.exact = true;
     for (const std::uint64_t id : rows->to_ids()) coarse.candidates.push_back({.id = id});
+    if (plan.rerank_width == index.collection.width) {
+      cut = searched.cut_candidates(query, wanted, coarse.candidates);
+    }
   } else if (plan.codes) {
-    coarse.bits = index.loaded.index->codes().shape().bits;
+    coarse.bits = searched.codes().shape().bits;
     std::shared_ptr<const index::LadderFilter> mask;
     if (rows != nullptr) {
-      NESTOR_ASSIGN_OR_RETURN(mask, filters.mask_of(index.collection, ground.matching->rows,
-                                                    index.loaded.index->codes()));
+      if (plan.recall_target > 0) query::deepen(coarse.plan, rows->count());
+      NESTOR_ASSIGN_OR_RETURN(
+          mask, filters.mask_of(index.collection, ground.matching->rows, searched.codes()));
     }
-    index::LadderTrace trace;
     NESTOR_ASSIGN_OR_RETURN(
         coarse.candidates,
-        index.loaded.index->codes().search(
-            query, {.scan_count = plan.scan_count, .rank_count = plan.candidate_count}, mask.get(),
-            nullptr, &trace));
-    coarse.plan.exact = plan.exact || trace.exact;
+        searched.search_codes(query, wanted, mask.get(), ground.may_be_found(), coarse.plan, cut));
   } else {
     coarse.bits = 32;
     coarse.ranked = plan.coarse_width == plan.rerank_width;
     std::function<bool(std::uint64_t)> admits;
     if (rows != nullptr) admits = [rows](std::uint64_t id) { return rows->contains(id); };
     NESTOR_ASSIGN_OR_RETURN(coarse.candidates,
-                            index.loaded.index->at(plan.coarse_width)
+                            searched.at(plan.coarse_width)
                                 .search(query.first(static_cast<std::size_t>(plan.coarse_width)),
                                         plan.candidate_count, admits));
-  }
-  if (plan.rerank_width == index.collection.width && !coarse.ranked) {
-    const query::CollectionIndex& searched = *index.loaded.index;
-    coarse.plan.candidate_count = std::ssize(coarse.candidates);
-    const Status cut = searched.cut_candidates(query, wanted, coarse.candidates);
-    if (!cut.ok() && searched.distrust_rows()) {
-      log_to(log, LogLevel::kWarning, "row cache left aside: " + cut.message());
+    if (!coarse.ranked && plan.rerank_width == index.collection.width) {
+      coarse.plan.candidate_count = std::ssize(coarse.candidates);
+      cut = searched.cut_candidates(query, wanted, coarse.candidates);
     }
+  }
+  if (!cut.ok() && searched.distrust_rows()) {
+    log_to(log, LogLevel::kWarning, "row cache left aside: " + cut.message());
   }
   coarse.seconds = time.seconds();
   return coarse;

@@ -85,4 +85,10 @@ Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryo
   return plan;
 }
 
+void deepen(Plan& plan, std::int64_t passages) {
+  plan.scan_count = std::min(2 * plan.scan_count, passages);
+  plan.candidate_count = std::min(2 * plan.candidate_count, passages);
+  plan.exact = plan.candidate_count >= passages;
+}
+
 }  // namespace nestor::query

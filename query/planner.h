@@ -32,4 +32,8 @@ std::int64_t wanted_hits(const SearchOptions& options);
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,
                        std::int64_t passages, const index::Calibration* calibration = nullptr);
 
+// Twice as deep, as far as there are passages: for what a filter leaves, whose best lie further
+// from the question than the best of all; and where the scores say that a plan was too shallow.
+void deepen(Plan& plan, std::int64_t passages);
+
 }  // namespace nestor::query

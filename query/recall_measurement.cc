@@ -129,6 +129,23 @@ Result<std::vector<std::set<PassageName>>> exact_passages(const DocumentStore& s
   return names;
 }
 
+Result<std::vector<std::set<PassageName>>> searched_passages(std::size_t questions,
+                                                             const RecallOptions& options,
+                                                             const AskFunction& ask) {
+  std::vector<std::set<PassageName>> names;
+  SearchOptions search{.k = options.k,
+                       .collection = options.collection,
+                       .filter = options.filter,
+                       .exact = true,
+                       .stop = options.stop};
+  for (std::size_t i = 0; i < questions; ++i) {
+    NESTOR_ASSIGN_OR_RETURN(const SearchResult found, ask(i, search));
+    names.emplace_back();
+    for (const Hit& hit : found.hits) names.back().emplace(hit.key, hit.passage);
+  }
+  return names;
+}
+
 Status measure_plans(const std::vector<std::set<PassageName>>& truth, const RecallOptions& options,
                      const AskFunction& ask, RecallReport& report) {
   std::vector<std::vector<double>> recalls(report.plans.size());
@@ -141,7 +158,8 @@ Status measure_plans(const std::vector<std::set<PassageName>>& truth, const Reca
       // Each plan comes after each other one: none always meets the cache that a wide one left.
       const std::size_t p = turn % 2 == 0 ? next : report.plans.size() - 1 - next;
       MeasuredPlan& plan = report.plans[p];
-      SearchOptions search{.k = options.k, .collection = options.collection};
+      SearchOptions search{
+          .k = options.k, .collection = options.collection, .filter = options.filter};
       if (plan.recall_target > 0) search.recall_target = plan.recall_target;
       search.coarse_width = plan.coarse_width;
       search.stop = options.stop;

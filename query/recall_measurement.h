@@ -32,6 +32,9 @@ Result<std::vector<float>> sample_vectors(const storage::DocumentStore& store,
                                           std::int64_t count);
 
 using PassageName = std::pair<std::string, std::int64_t>;  // key, passage
+// Searches for question `i` with these options.
+using AskFunction = std::function<Result<SearchResult>(std::size_t i, const SearchOptions&)>;
+
 // The exact best k of each question, by name. Errors: those of reading the store.
 Result<std::vector<std::set<PassageName>>> exact_passages(const storage::DocumentStore& store,
                                                           const storage::DocumentStore::View& view,
@@ -39,8 +42,10 @@ Result<std::vector<std::set<PassageName>>> exact_passages(const storage::Documen
                                                           std::span<const float> questions,
                                                           std::int64_t k);
 
-// Searches for question `i` with these options.
-using AskFunction = std::function<Result<SearchResult>(std::size_t i, const SearchOptions&)>;
+// The same by exact searches, for what a filter leaves. Errors: those of `ask`.
+Result<std::vector<std::set<PassageName>>> searched_passages(std::size_t questions,
+                                                             const RecallOptions& options,
+                                                             const AskFunction& ask);
 // Asks every question under every plan, in turns, and fills in what `plans` leave open.
 Status measure_plans(const std::vector<std::set<PassageName>>& truth, const RecallOptions& options,
                      const AskFunction& ask, RecallReport& report);

@@ -203,3 +203,28 @@ TEST_CASE("an expired document is hidden everywhere and goes with the sweep") {
   wrong.metadata["_expires_at"] = "tomorrow";
   CHECK(db.add({wrong}).status().code() == StatusCode::kInvalidArgument);
 }
+
+TEST_CASE("questions about what the filter takes away still find the best of what it leaves") {
+  const TempFolder folder;
+  const Database db = open_filled(folder / "db");
+  SearchOptions options{.k = 10, .filter = filter_of("\"other\" in tags AND i >= 100")};
+  std::int64_t found = 0;
+  std::int64_t all = 0;
+  std::int64_t deepest = 0;
+  for (int i = 0; i < 40; ++i) {
+    // The words of documents that are not there.
+    const std::string question =
+        "number n" + std::to_string(i) + " n" + std::to_string(10 * i) + " apart";
+    const auto by_plan = db.search(question, options);
+    REQUIRE(by_plan.ok());
+    deepest = std::max(deepest, by_plan.value().explain.scan_count);
+    options.exact = true;
+    const auto exact = keys_of(db, question, options);
+    options.exact = false;
+    const std::set<std::string> wanted(exact.begin(), exact.end());
+    all += std::ssize(exact);
+    for (const Hit& hit : by_plan.value().hits) found += wanted.contains(hit.key) ? 1 : 0;
+  }
+  CHECK(static_cast<double>(found) >= .99 * static_cast<double>(all));
+  CHECK(deepest > 800);  // deeper than without a filter
+}

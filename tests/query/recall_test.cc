@@ -97,6 +97,19 @@ TEST_CASE("one's own questions are asked; without a model vectors stand in, and 
   CHECK(db.measure_recall({.questions = {"group3"}}).status().code() == StatusCode::kModelMissing);
 }
 
+TEST_CASE("recall under a filter counts what matches alone") {
+  const TempFolder folder;
+  Database db = open_at(folder / "db");
+  fill(db, 1500);
+  const auto report = db.measure_recall(
+      {.k = 5, .sample = 20, .filter = Filter::parse("key prefix \"k12\"").value()});
+  REQUIRE_MESSAGE(report.ok(), report.status().to_string());
+  for (const MeasuredPlan& plan : report.value().plans) {
+    CHECK(plan.recall == 1);
+    CHECK(plan.candidate_count <= 111);
+  }
+}
+
 TEST_CASE("brought vectors are measured too; nothing is measured of nothing") {
   const TempFolder folder;
   Database db = open_at(folder / "db", false);

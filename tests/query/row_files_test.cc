@@ -1,5 +1,5 @@
-// The row cache against the store: with it, without it and with a damaged one, a search gives the
-// same hits with the same scores.
+// The row cache against the store: with it, without it and with a damaged one, a search of the same
+// plan gives the same hits with the same scores.
 #include "query/row_files.h"
 
 #include <doctest/doctest.h>
@@ -42,7 +42,7 @@ std::vector<Document> documents(int first, int count) {
 std::vector<std::string> answers(const Database& db, std::int64_t* exact_count = nullptr) {
   std::vector<std::string> lines;
   for (const char* question : {"n17 third5", "seventh3", "third200 seventh9", "n1499"}) {
-    const auto found = db.search(question, {.k = 10});
+    const auto found = db.search(question, {.k = 10, .candidate_count = 100});
     REQUIRE_MESSAGE(found.ok(), found.status().to_string());
     for (const Hit& hit : found.value().hits) lines.push_back(hit.key + std::to_string(hit.score));
     if (exact_count != nullptr) *exact_count = found.value().explain.exact_count;

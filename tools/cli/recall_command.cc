@@ -21,6 +21,7 @@ struct RecallCommandOptions {
   std::string target;
   std::string database;
   std::string questions_file;
+  std::string filter;
   RecallOptions recall;
   bool json = false;
 };
@@ -116,6 +117,9 @@ int run_recall(const RecallCommandOptions& options, Context& context) {
     if (!questions.ok()) return context.fail(questions.status());
     recall.questions = std::move(questions).value();
   }
+  Result<Filter> filter = Filter::parse(options.filter);
+  if (!filter.ok()) return context.fail(filter.status());
+  recall.filter = std::move(filter).value();
   const Result<DatabaseTarget> target = find_existing_target(options.target, options.database);
   if (!target.ok()) return context.fail(target.status());
   OpenOptions open = context.open_options();
@@ -155,6 +159,7 @@ void add_recall_command(CLI::App& app, Context& context) {
       ->capture_default_str();
   command.add_option("--target", options->recall.recall_target, "The recall that is wanted")
       ->capture_default_str();
+  command.add_option("--filter", options->filter, "Only documents that match, as in nestor search");
   command.add_flag("--json", options->json, "The report as JSON");
   set_action(command, context, [options](Context& c) { return run_recall(*options, c); });
 }

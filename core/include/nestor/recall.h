@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nestor/filter.h"
 #include "nestor/search.h"
 
 namespace nestor {
@@ -20,6 +21,9 @@ struct RecallOptions {
   std::int64_t sample = 100;  // 1 to 10,000
   // What is wanted; a plan that is short of it is not suggested.
   double recall_target = .99;
+  // Only passages of documents that match are searched. Cost: the exact answers are then searched
+  // for one by one, over the rows in memory.
+  Filter filter = {};
   std::stop_token stop = {};
 };
 

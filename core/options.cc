@@ -28,6 +28,12 @@ constexpr std::array<std::pair<SearchMode, const char*>, 3> kSearchModes = {{
     {SearchMode::kHybrid, "hybrid"},
 }};
 
+constexpr std::array<std::pair<Metric, const char*>, 3> kMetrics = {{
+    {Metric::kCosine, "cosine"},
+    {Metric::kDot, "dot"},
+    {Metric::kL2, "l2"},
+}};
+
 template <typename Names, typename Value>
 const char* name_of(const Names& names, Value value) {
   for (const auto& [known, name] : names) {
@@ -58,5 +64,8 @@ const char* search_mode_name(SearchMode mode) { return name_of(kSearchModes, mod
 Result<SearchMode> parse_search_mode(std::string_view name) {
   return parse_name(kSearchModes, "search mode", name);
 }
+
+const char* metric_name(Metric metric) { return name_of(kMetrics, metric); }
+Result<Metric> parse_metric(std::string_view name) { return parse_name(kMetrics, "metric", name); }
 
 }  // namespace nestor

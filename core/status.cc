@@ -37,6 +37,8 @@ const char* status_code_name(StatusCode code) {
       return "out of memory";
     case StatusCode::kInternal:
       return "internal error";
+    case StatusCode::kDeadlineExceeded:
+      return "deadline exceeded";
   }
   return "unknown";
 }

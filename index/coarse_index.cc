@@ -51,7 +51,9 @@ bool is_unit_or_zero(std::span<const float> row) {
 }  // namespace
 
 struct CoarseIndex::Impl {
-  explicit Impl(int width) : rows(width) {}
+  Impl(int width, Metric compared_by)
+      : rows(width, compared_by == Metric::kL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
+        metric(compared_by) {}
 
   [[nodiscard]] std::size_t row_count() const { return ids.size(); }
   [[nodiscard]] const float* row(std::size_t position) const {
@@ -65,8 +67,19 @@ struct CoarseIndex::Impl {
   }
   void reserve(std::size_t more);
   void sweep();
+  // Of `count` rows from `first` on.
+  void score(const float* query, std::size_t first, std::size_t count, float* scores) const {
+    const auto width = static_cast<std::size_t>(rows.d);
+    if (metric != Metric::kL2) {
+      faiss::fvec_inner_products_ny(scores, query, row(first), width, count);
+      return;
+    }
+    faiss::fvec_L2sqr_ny(scores, query, row(first), width, count);
+    for (std::size_t i = 0; i < count; ++i) scores[i] = -scores[i];
+  }
 
-  faiss::IndexFlatIP rows;          // (row_count, width), unit rows or zero rows
+  faiss::IndexFlat rows;  // (row_count, width); for cosines unit rows or zero rows
+  Metric metric;
   std::vector<std::uint64_t> ids;   // (row_count), ascending
   std::vector<std::uint8_t> alive;  // (row_count), 0 or 1
   std::int64_t dead_count = 0;
@@ -105,9 +118,9 @@ void CoarseIndex::Impl::sweep() {
   dead_count = 0;
 }
 
-CoarseIndex::CoarseIndex(int width) : impl_(nullptr) {
+CoarseIndex::CoarseIndex(int width, Metric metric) : impl_(nullptr) {
   NESTOR_CHECK(width > 0, "a coarse index needs a width");
-  impl_ = std::make_unique<Impl>(width);
+  impl_ = std::make_unique<Impl>(width, metric);
 }
 CoarseIndex::~CoarseIndex() = default;
 CoarseIndex::CoarseIndex(CoarseIndex&&) noexcept = default;
@@ -156,7 +169,7 @@ Status CoarseIndex::add(std::span<const std::uint64_t> ids, std::span<const floa
     return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
   }
   // In place, without scratch: nothing after `reserve` can run out of memory.
-  for (std::size_t i = 0; i < ids.size(); ++i) {
+  for (std::size_t i = 0; impl.metric == Metric::kCosine && i < ids.size(); ++i) {
     const std::span<float> row(impl.rows.get_xb() + (first + i) * row_floats, row_floats);
     if (!normalize(row)) std::fill(row.begin(), row.end(), 0.0F);
   }
@@ -177,14 +190,14 @@ void CoarseIndex::remove(std::span<const std::uint64_t> ids) {
   if (impl.dead_count * kSweepDivisor > impl.rows.ntotal) impl.sweep();
 }
 
-// The rows lie in a faiss::IndexFlatIP and are scored by FAISS's kernel, but IndexFlat::search is
+// The rows lie in a faiss::IndexFlat and are scored by FAISS's kernel, but IndexFlat::search is
 // not called: which of several equal rows its heap keeps at the cut is not defined (the lower id
 // leaves first), with k >= 100 it allocates inside an OpenMP region, where running out of memory
 // ends the program, and it takes tombstones through a virtual call a row. The kernel knows no
 // threads, so no OpenMP team is ever started and searches of many threads do not oversubscribe.
 Result<std::vector<Candidate>> CoarseIndex::search(
     std::span<const float> query, std::int64_t count,
-    const std::function<bool(std::uint64_t id)>& admits) const {
+    const std::function<bool(std::uint64_t id)>& admits, const StopCheck& stop) const {
   const Impl& impl = *impl_;
   const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
   if (query.size() < row_floats || !all_finite(query.first(row_floats))) {
@@ -198,14 +211,16 @@ Result<std::vector<Candidate>> CoarseIndex::search(
                   fmt::format("coarse index: {} candidates were asked for; the least is 0", count));
   }
   try {
-    const std::vector<float> unit = cut_to_width(query, impl.rows.d);
+    std::vector<float> prefix(query.begin(), query.begin() + impl.rows.d);
+    if (impl.metric == Metric::kCosine) normalize(prefix);
     TopCandidates best(std::min(count, live_count()));
     float scores[kScanRows];
     for (std::int64_t first = 0; first < impl.rows.ntotal; first += kScanRows) {
       const std::size_t block =
           static_cast<std::size_t>(std::min(kScanRows, impl.rows.ntotal - first));
       const std::size_t base = static_cast<std::size_t>(first);
-      faiss::fvec_inner_products_ny(scores, unit.data(), impl.row(base), row_floats, block);
+      NESTOR_RETURN_IF_ERROR(stop.check());
+      impl.score(prefix.data(), base, block, scores);
       for (std::size_t i = 0; i < block; ++i) {
         if (scores[i] >= best.threshold() && impl.alive[base + i] != 0 &&
             (!admits || admits(impl.ids[base + i]))) {
@@ -222,6 +237,7 @@ Result<std::vector<Candidate>> CoarseIndex::search(
 }
 
 int CoarseIndex::width() const { return impl_->rows.d; }
+Metric CoarseIndex::metric() const { return impl_->metric; }
 
 std::int64_t CoarseIndex::live_count() const {
   return static_cast<std::int64_t>(impl_->row_count()) - impl_->dead_count;
@@ -247,7 +263,7 @@ std::string CoarseIndex::serialize() const {
   return writer.take();
 }
 
-Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes) {
+Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes, Metric metric) {
   ByteReader reader(bytes);
   std::uint32_t width = 0;
   std::uint64_t count = 0;
@@ -266,7 +282,7 @@ Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes) {
   try {
     std::vector<std::uint64_t> ids(count);
     for (std::uint64_t& id : ids) reader.u64(id);
-    CoarseIndex index(static_cast<int>(width));
+    CoarseIndex index(static_cast<int>(width), metric);
     index.impl_->reserve(count);
     std::vector<float> row(width);
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -274,7 +290,8 @@ Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes) {
         return damaged(fmt::format("row id {} after {}", ids[i], ids[i - 1]));
       }
       reader.floats(row);
-      if (!all_finite(row) || !is_unit_or_zero(row)) {
+      if (!all_finite(row)) return damaged(fmt::format("row {} is not finite", ids[i]));
+      if (metric == Metric::kCosine && !is_unit_or_zero(row)) {
         return damaged(fmt::format("row {} is neither of unit length nor zero", ids[i]));
       }
       index.impl_->rows.add(1, row.data());

@@ -1,6 +1,6 @@
-// CoarseIndex: the prefixes of all live rows at one width, in a flat FAISS index (inner product of
-// unit rows = cosine). Row ids are ours; a removed row is masked at once and swept out when a
-// quarter is dead.
+// CoarseIndex: the prefixes of all live rows at one width, in a flat FAISS index: unit rows for
+// cosines, which are their inner products, and rows as they are for the other metrics. Row ids are
+// ours; a removed row is masked at once and swept out when a quarter is dead.
 //
 // Threads: any number of searches at once; add and remove need the owner's exclusive lock.
 #pragma once
@@ -13,27 +13,28 @@
 #include <string_view>
 #include <vector>
 
+#include "core/stop_check.h"
+#include "nestor/options.h"
 #include "nestor/status.h"
 
 namespace nestor::index {
 
 struct Candidate {
   std::uint64_t id = 0;
-  float score = 0;  // cosine at the index's width
+  float score = 0;  // at the index's width: cosine, inner product or minus the squared distance
 };
 
 class CoarseIndex {
  public:
-  explicit CoarseIndex(int width);
+  explicit CoarseIndex(int width, Metric metric = Metric::kCosine);
   ~CoarseIndex();
   CoarseIndex(CoarseIndex&&) noexcept;
   CoarseIndex& operator=(CoarseIndex&&) noexcept;
 
-  // `vectors` (ids, width); each is normalised. Ids must ascend and be above all earlier ones (the
-  // store gives them out so). Rows whose prefix is all zero score 0 with everything and stay
-  // findable. All or nothing.
-  // Errors: kOutOfMemory, kInvalidArgument (ids do not ascend, a value is not finite, sizes
-  // differ).
+  // `vectors` (ids, width); for cosines each is normalised. Ids must ascend and be above all
+  // earlier ones (the store gives them out so). Rows whose prefix is all zero score 0 with
+  // everything and stay findable. All or nothing. Errors: kOutOfMemory, kInvalidArgument (ids do
+  // not ascend, a value is not finite, sizes differ).
   Status add(std::span<const std::uint64_t> ids, std::span<const float> vectors);
   // Room for that many more rows, so that the next `add` of up to as many cannot run out of memory.
   // Errors: kOutOfMemory.
@@ -43,14 +44,16 @@ class CoarseIndex {
   void remove(std::span<const std::uint64_t> ids);
   // The best `count` live rows, best first; of equal scores the lower id first. Fewer only if fewer
   // are live. `query` (at least width); its prefix is normalised here. One thread, the caller's.
-  // `admits`, where there is one, is asked of every row that would be among the best so far.
-  // Errors: kInvalidArgument (query too short or not finite, count below 0), kOutOfMemory.
-  // Cost: one pass over all rows.
-  Result<std::vector<Candidate>> search(
-      std::span<const float> query, std::int64_t count,
-      const std::function<bool(std::uint64_t id)>& admits = {}) const;
+  // `admits`, where there is one, is asked of every row that would be among the best so far; `stop`
+  // every 1,024 rows. REQUIRES: other metrics: squared lengths that a float holds with room to
+  // spare, so that no score overflows. Errors: kInvalidArgument (query too short or not finite,
+  // count below 0), kOutOfMemory, those of `stop`. Cost: one pass over all rows.
+  Result<std::vector<Candidate>> search(std::span<const float> query, std::int64_t count,
+                                        const std::function<bool(std::uint64_t id)>& admits = {},
+                                        const StopCheck& stop = {}) const;
 
   [[nodiscard]] int width() const;
+  [[nodiscard]] Metric metric() const;
   [[nodiscard]] std::int64_t live_count() const;
   // Bytes held for rows, ids and marks, spare capacity included.
   [[nodiscard]] std::int64_t memory_bytes() const;
@@ -59,7 +62,7 @@ class CoarseIndex {
   // use. Errors of parse: kDataLoss (what was found), kOutOfMemory.
   // STORED: storage/FORMAT.md, section "Index caches".
   [[nodiscard]] std::string serialize() const;
-  static Result<CoarseIndex> parse(std::string_view bytes);
+  static Result<CoarseIndex> parse(std::string_view bytes, Metric metric = Metric::kCosine);
 
  private:
   struct Impl;

@@ -21,16 +21,13 @@
 
 #include "index/coarse_index.h"
 #include "index/index_file.h"
+#include "nestor/options.h"
 #include "nestor/status.h"
 
 namespace nestor::index {
 
-// How two rows compare. STORED: never renumber.
-enum class Metric : std::uint32_t {
-  kCosine = 0,
-  kDot = 1,
-  kL2 = 2,  // score: minus the squared distance
-};
+// Scores here and in the other indexes: of kL2 minus the squared distance.
+using nestor::Metric;
 
 struct RowSegment {
   std::string path;

@@ -92,9 +92,9 @@ std::int64_t default_candidate_count(int coarse_width, int full_width, std::int6
   return std::max(static_cast<std::int64_t>(std::ceil(count)), k);
 }
 
-WidthLadder::WidthLadder(int full_width, bool matryoshka, bool default_rung)
-    : full_width_(full_width), widths_(ladder_widths(full_width, matryoshka)) {
-  if (default_rung) rungs_.emplace(default_width(), CoarseIndex(default_width()));
+WidthLadder::WidthLadder(int full_width, bool matryoshka, bool default_rung, Metric metric)
+    : full_width_(full_width), metric_(metric), widths_(ladder_widths(full_width, matryoshka)) {
+  if (default_rung) rungs_.emplace(default_width(), CoarseIndex(default_width(), metric));
 }
 
 const CoarseIndex& WidthLadder::at(int width) const {
@@ -117,7 +117,7 @@ Status WidthLadder::build(int width, const VectorSource& source) {
         fmt::format("width {} is not on offer; there are {}", width, fmt::join(widths_, ", ")));
   }
   try {
-    CoarseIndex rung(width);
+    CoarseIndex rung(width, metric_);
     std::vector<std::uint64_t> ids;
     std::vector<float> prefixes;  // (ids, width)
     Status added;

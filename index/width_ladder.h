@@ -31,7 +31,8 @@ std::int64_t default_candidate_count(int coarse_width, int full_width, std::int6
 class WidthLadder {
  public:
   // An empty ladder, with its default rung or none. REQUIRES: full_width > 0.
-  WidthLadder(int full_width, bool matryoshka, bool default_rung = true);
+  WidthLadder(int full_width, bool matryoshka, bool default_rung = true,
+              Metric metric = Metric::kCosine);
 
   [[nodiscard]] int full_width() const { return full_width_; }
   [[nodiscard]] const std::vector<int>& widths() const { return widths_; }
@@ -53,6 +54,7 @@ class WidthLadder {
 
  private:
   int full_width_;
+  Metric metric_;
   std::vector<int> widths_;  // widest first
   std::map<int, CoarseIndex> rungs_;
 };

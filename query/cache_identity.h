@@ -6,10 +6,18 @@
 
 namespace nestor::query {
 
+// "external" is of cosines; rows of the other metrics are kept as they were given.
+inline std::string cache_space(const storage::Collection& collection) {
+  if (!collection.external) return collection.space;
+  return collection.metric == Metric::kCosine
+             ? "external"
+             : std::string("external-") + metric_name(collection.metric);
+}
+
 inline index::IndexIdentity cache_identity(const storage::Collection& collection) {
   return {.collection = collection.name,
           .collection_id = collection.id,
-          .space = collection.external ? "external" : collection.space,
+          .space = cache_space(collection),
           .width = collection.width,
           .sequence = collection.sequence,
           .digest = collection.digest};

@@ -6,15 +6,15 @@
 
 namespace nestor::query {
 
-CollectionIndex::CollectionIndex(int full_width, bool matryoshka)
-    : prefixes_(full_width, matryoshka, !matryoshka),
+CollectionIndex::CollectionIndex(int full_width, bool matryoshka, Metric metric)
+    : prefixes_(full_width, matryoshka, !matryoshka, metric),
       rows_damaged_(std::make_unique<std::atomic<bool>>(false)) {
   if (matryoshka) codes_.emplace(index::default_ladder_shape(full_width, matryoshka));
 }
 
 Result<CollectionIndex> CollectionIndex::build(int full_width, bool matryoshka,
-                                               const index::VectorSource& source) {
-  CollectionIndex made(full_width, matryoshka);
+                                               const index::VectorSource& source, Metric metric) {
+  CollectionIndex made(full_width, matryoshka, metric);
   if (matryoshka) {
     NESTOR_ASSIGN_OR_RETURN(
         index::LadderIndex codes,
@@ -79,7 +79,7 @@ std::int64_t CollectionIndex::live_count() const {
 }
 
 std::int64_t CollectionIndex::memory_bytes() const {
-  return prefixes_.memory_bytes() + (has_codes() ? codes_->memory_bytes() : 0) +
+  return prefixes_.memory_bytes() + code_bytes() +
          (rows_ != nullptr ? rows_->rows.memory_bytes() : 0);
 }
 

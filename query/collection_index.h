@@ -22,10 +22,12 @@ namespace nestor::query {
 
 class CollectionIndex {
  public:
-  CollectionIndex(int full_width, bool matryoshka);
+  // `metric` other than cosine: brought vectors only.
+  CollectionIndex(int full_width, bool matryoshka, Metric metric = Metric::kCosine);
   // Of all live rows of `source`. Errors: those of the source, kOutOfMemory.
   static Result<CollectionIndex> build(int full_width, bool matryoshka,
-                                       const index::VectorSource& source);
+                                       const index::VectorSource& source,
+                                       Metric metric = Metric::kCosine);
 
   [[nodiscard]] bool has_codes() const { return codes_.has_value(); }
   // REQUIRES: has_codes().
@@ -83,6 +85,8 @@ class CollectionIndex {
 
   [[nodiscard]] std::int64_t live_count() const;
   [[nodiscard]] std::int64_t memory_bytes() const;
+  // Of them those of the codes.
+  [[nodiscard]] std::int64_t code_bytes() const { return has_codes() ? codes_->memory_bytes() : 0; }
   // `rows` (ids, full width). Errors: kInvalidArgument, kOutOfMemory; the parts may then differ and
   // the index has to be made anew.
   Status add(std::span<const std::uint64_t> ids, std::span<const float> rows);

@@ -57,6 +57,7 @@ CollectionStats stats_of(const storage::Collection& collection) {
           .space = collection.external ? "external" : collection.space,
           .model = collection.model,
           .precision = precision_of(collection),
+          .metric = collection.metric,
           .text_bytes = collection.text_bytes,
           .truncated_passages = collection.truncated_passages};
 }
@@ -78,7 +79,7 @@ Result<Database> open_database(const std::string& path, const OpenOptions& optio
                                             path, {.create_if_missing = options.create_if_missing,
                                                    .read_only = options.read_only,
                                                    .log = options.log}));
-    auto impl = std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options.log);
+    auto impl = std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options);
     impl->thread_count = options.embedder.thread_count;
     NESTOR_RETURN_IF_ERROR(impl->complete_postings());
     return Database(std::move(impl));
@@ -236,6 +237,11 @@ Result<SearchResult> Database::search(std::string_view query, const SearchOption
   return guarded([&] { return impl_->search_text(query, options); });
 }
 
+Result<SearchResult> Database::search(const Query& query, const SearchOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->search_query(query, options); });
+}
+
 Result<SearchResult> Database::search_vector(std::span<const float> vector,
                                              const SearchOptions& options) const {
   NESTOR_ENTER();
@@ -276,6 +282,11 @@ Result<Stats> Database::stats() const {
       stats.collections.push_back(stats_of(collection));
     return stats;
   });
+}
+
+Result<MemoryUsage> Database::memory_usage() const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<MemoryUsage> { return impl_->memory_usage(); });
 }
 
 Result<VerifyReport> Database::verify(std::stop_token stop) const {

@@ -37,10 +37,12 @@ Result<std::vector<SearchResult>> Database::Impl::search_batch(
   const Status searched = search_pool().try_for_each(
       static_cast<std::int64_t>(questions.size()), [&](std::int64_t i, int) -> Status {
         const auto at = static_cast<std::size_t>(i);
-        NESTOR_ASSIGN_OR_RETURN(const QueryWords words,
-                                words_of(questions[at], *collection, options));
+        Question question;
+        question.vectors = std::move(vectors[at]);
+        question.text = questions[at];
+        NESTOR_RETURN_IF_ERROR(take_words(*collection, options, question));
         NESTOR_ASSIGN_OR_RETURN(results[at],
-                                search_with(vectors[at], options, words, std::move(results[at])));
+                                search_with(question, options, std::move(results[at])));
         return {};
       });
   NESTOR_RETURN_IF_ERROR(searched);
@@ -62,16 +64,19 @@ Result<std::vector<SearchResult>> Database::Impl::search_vectors(
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("{} values are no vectors of width {}", vectors.size(), width));
   }
+  NESTOR_RETURN_IF_ERROR(query::check_search_in(options, collection->metric));
   std::vector<SearchResult> results(vectors.size() / width);
   for (std::size_t i = 0; i < results.size(); ++i) {
     NESTOR_RETURN_IF_ERROR(query::check_vector(vectors.subspan(i * width, width), collection->width,
-                                               fmt::format("query {}", i)));
+                                               fmt::format("query {}", i), collection->metric));
   }
   NESTOR_RETURN_IF_ERROR(search_pool().try_for_each(
       static_cast<std::int64_t>(results.size()), [&](std::int64_t i, int) -> Status {
         const auto at = static_cast<std::size_t>(i);
-        NESTOR_ASSIGN_OR_RETURN(results[at], search_with(vectors.subspan(at * width, width),
-                                                         options, QueryWords{}, SearchResult{}));
+        const auto vector = vectors.subspan(at * width, width);
+        Question question;
+        question.vectors.assign(vector.begin(), vector.end());
+        NESTOR_ASSIGN_OR_RETURN(results[at], search_with(question, options, SearchResult{}));
         return {};
       }));
   return results;

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -22,11 +24,13 @@ using storage::Collection;
 using ViewPointer = storage::DocumentStore::ViewPointer;
 
 Database::Impl::Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
-                     LogCallback log_callback)
+                     const OpenOptions& options)
     : owner(::getpid()),
-      log(std::move(log_callback)),
+      log(options.log),
       store(std::move(opened)),
       view(store->view()),
+      question_cache(std::make_unique<query::QuestionCache>(
+          static_cast<std::size_t>(std::max<std::int64_t>(options.query_cache_bytes, 0)))),
       encoder_factory_(std::move(factory)) {}
 
 Database::Impl::~Impl() {
@@ -63,6 +67,16 @@ Result<query::EncoderPointer> Database::Impl::encoder() const {
   return encoder_;
 }
 
+std::int64_t Database::Impl::model_file_bytes() const {
+  const std::lock_guard lock(encoder_mutex_);
+  if (encoder_ == nullptr) return 0;
+  std::error_code error;
+  const std::string& path = encoder_->info().folder;
+  if (!std::filesystem::is_regular_file(path, error)) return 0;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<std::int64_t>(bytes);
+}
+
 ViewPointer Database::Impl::current_view() const {
   const std::shared_lock lock(state);
   return view;
@@ -91,17 +105,30 @@ Result<bool> Database::Impl::create_collection(const std::string& name,
             "a vector width of {}; 1 to {} are possible, 0 for a collection that embeds its texts",
             width, query::kMostVectorWidth));
   }
+  const Metric metric = collection_options.metric;
+  if (width == 0 && metric != Metric::kCosine) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("metric {} for collection '{}', which embeds its texts: the model's "
+                              "vectors are compared by cosine. Give a vector_width for vectors of "
+                              "your own",
+                              metric_name(metric), name));
+  }
   const std::lock_guard writer(writing);
   NESTOR_ASSIGN_OR_RETURN(const auto found, store->find_collection(*current_view(), name));
   if (found.has_value()) {
-    if (found->external == (width > 0) && (width == 0 || found->width == width)) return false;
+    if (found->external == (width > 0) && (width == 0 || found->width == width) &&
+        found->metric == metric) {
+      return false;
+    }
     return Status(
         StatusCode::kAlreadyExists,
         fmt::format("collection '{}' exists and {}", name,
-                    found->external ? fmt::format("keeps vectors of width {}", found->width)
+                    found->external ? fmt::format("keeps vectors of width {}, compared by {}",
+                                                  found->width, metric_name(found->metric))
                                     : std::string("embeds its texts")));
   }
-  NESTOR_ASSIGN_OR_RETURN(const Collection made, store->create_collection(name, width, width > 0));
+  NESTOR_ASSIGN_OR_RETURN(const Collection made,
+                          store->create_collection(name, width, width > 0, metric));
   const std::unique_lock lock(state);
   view = store->view();
   return made.name == name;

@@ -18,12 +18,14 @@
 #include <string>
 
 #include "core/fair_shared_mutex.h"
+#include "core/stop_check.h"
 #include "core/thread_pool.h"
 #include "nestor/database.h"
 #include "query/document_query.h"
 #include "query/finish_search.h"
 #include "query/ingest.h"
 #include "query/keyword_search.h"
+#include "query/question_cache.h"
 #include "query/recovery.h"
 #include "query/row_filter.h"
 #include "query/text_analysis.h"
@@ -39,15 +41,18 @@ struct Database::Impl {
     query::LoadedIndex loaded;
   };
 
-  // A question as keyword search understands it, and what made it so; null where nothing asks for
-  // words.
-  struct QueryWords {
+  // A question as it is searched for. `words` is what keyword search understands of its texts, and
+  // `analyzer` what made it so; null where nothing asks for words.
+  struct Question {
+    std::vector<float> vectors;  // (parts, collection width); may be empty in keyword mode
+    std::string text;
     std::unique_ptr<query::TextAnalyzer> analyzer;
-    query::KeywordQuery query;
+    query::KeywordQuery words;
+    std::vector<std::string> left_out;  // keys of documents that are no hits
   };
 
   Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
-       LogCallback log_callback);
+       const OpenOptions& options);
   ~Impl();
 
   // Shared hold on an open handle of this process, or why there is none.
@@ -70,6 +75,7 @@ struct Database::Impl {
       const std::string& collection,
       const std::function<Result<std::int64_t>(const query::DocumentSource&,
                                                const query::CommitFunction&)>& work);
+  Result<SearchResult> search_query(const Query& asked, const SearchOptions& options) const;
   Result<SearchResult> search_text(std::string_view text, const SearchOptions& options) const;
   Result<SearchResult> search_vector(std::span<const float> vector,
                                      const SearchOptions& options) const;
@@ -78,6 +84,7 @@ struct Database::Impl {
   Result<std::vector<SearchResult>> search_vectors(std::span<const float> vectors,
                                                    const SearchOptions& options) const;
   Result<RecallReport> measure_recall(const RecallOptions& options) const;
+  MemoryUsage memory_usage() const;
   // Postings of every collection that lacks them: of an older format, or left unfinished.
   Status complete_postings();
   Status close();
@@ -100,6 +107,7 @@ struct Database::Impl {
   mutable std::map<std::string, LevelIndex> indexes;
   mutable query::RowFilters filters;
   mutable query::KeywordSearch keywords;
+  const std::unique_ptr<query::QuestionCache> question_cache;
 
  private:
   Status add_removals(const std::vector<std::string>& keys,
@@ -111,35 +119,63 @@ struct Database::Impl {
     storage::DocumentStore::ViewPointer view;
     storage::Collection collection;
     std::optional<query::MatchingRows> matching;  // none: all rows
+    std::vector<std::uint64_t> left_out;          // rows that are no hits, ascending
     double filter_seconds = 0;
     [[nodiscard]] std::int64_t may_be_found() const;
   };
   Result<Ground> ground_in(storage::DocumentStore::ViewPointer seen, storage::Collection collection,
-                           const SearchOptions& options) const;
+                           const Question& question, const SearchOptions& options) const;
   // Nothing where there are no passages.
-  Result<std::optional<Ground>> newest_ground(const SearchOptions& options) const;
+  Result<std::optional<Ground>> newest_ground(const Question& question,
+                                              const SearchOptions& options) const;
+  // Errors: those of make_plan.
+  Status check_plan(const SearchOptions& options, const storage::Collection& collection) const;
+  // `calibration` as in make_plan.
+  Result<query::Plan> plan_for(const SearchOptions& options, const Ground& ground,
+                               const index::Calibration* calibration) const;
   // The coarse pass in the newest state; `ground` becomes what it ran against. Both are nothing
   // where the passages went meanwhile.
-  Result<std::optional<query::CoarseResult>> coarse_pass(std::span<const float> query,
+  Result<std::optional<query::CoarseResult>> coarse_pass(const Question& question,
                                                          const SearchOptions& options,
                                                          std::optional<Ground>& ground) const;
+  // With every vector of the question, without the rows left out.
+  Result<query::CoarseResult> pass_over_all(const LevelIndex& index, const Question& question,
+                                            const query::Plan& plan, std::int64_t wanted,
+                                            const Ground& ground, const StopCheck& stop) const;
   Result<query::CoarseResult> pass_over(const LevelIndex& index, std::span<const float> query,
                                         const query::Plan& plan, std::int64_t wanted,
-                                        const Ground& ground) const;
-  // `query` may be empty in keyword mode.
-  Result<SearchResult> search_with(std::span<const float> query, const SearchOptions& options,
-                                   const QueryWords& words, SearchResult result) const;
+                                        const Ground& ground, const StopCheck& stop) const;
+  Result<SearchResult> search_with(const Question& question, const SearchOptions& options,
+                                   SearchResult result) const;
+  // database_query.cc: parts of a question as vectors. What embedding cost goes into `result`.
+  Result<std::vector<float>> vectors_of(const Query& asked,
+                                        const storage::DocumentStore::View& seen,
+                                        const storage::Collection& collection,
+                                        const SearchOptions& options, SearchResult& result) const;
+  Result<std::vector<float>> document_vector(const std::string& key,
+                                             const storage::DocumentStore::View& seen,
+                                             const storage::Collection& collection,
+                                             const StopCheck& stop) const;
+  Status take_documents(const QueryParts& parts, const storage::DocumentStore::View& seen,
+                        const storage::Collection& collection, const StopCheck& stop,
+                        std::vector<Weighted<std::vector<float>>>& to) const;
+  Status take_texts(const Query& asked, const storage::Collection& collection,
+                    const SearchOptions& options, std::vector<Weighted<std::vector<float>>>& like,
+                    std::vector<Weighted<std::vector<float>>>& unlike, SearchResult& result) const;
+  // 0 where it is not loaded, or is no file.
+  std::int64_t model_file_bytes() const;
   // The questions as vectors, in one batch; what they cost and by what goes into `results`.
   Status embed_questions(std::span<const std::string> questions,
                          const storage::Collection& collection, const SearchOptions& options,
                          std::vector<std::vector<float>>& vectors,
                          std::vector<SearchResult>& results) const;
   // Whether a question in words can be asked here at all.
-  static Status check_question_fits(const storage::Collection& collection,
-                                    const SearchOptions& options);
+  Status check_question_fits(const storage::Collection& collection,
+                             const SearchOptions& options) const;
   static Status check_vector_mode(const SearchOptions& options);
-  static Result<QueryWords> words_of(std::string_view text, const storage::Collection& collection,
-                                     const SearchOptions& options);
+  // The words of a question, where the options ask for them.
+  static Status take_words(const storage::Collection& collection, const SearchOptions& options,
+                           Question& question);
   [[nodiscard]] bool words_are_enough(const Status& embedded, const SearchOptions& options) const;
   ThreadPool& search_pool() const;
   // Vectors to measure recall with, (count, width); what they are goes into the report.

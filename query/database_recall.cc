@@ -1,4 +1,6 @@
 // Database::Impl's measurement of its own recall.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -46,6 +48,13 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
   const auto seen = current_view();
   NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*seen, options.collection));
   if (!collection.has_value() || collection->passages == 0) return report;
+  if (collection->metric != Metric::kCosine) {
+    return Status(
+        StatusCode::kUnsupported,
+        fmt::format("recall is measured by cosines; collection '{}' is compared by {}, and "
+                    "its searches are exact",
+                    collection->name, metric_name(collection->metric)));
+  }
   if (collection->external && !options.questions.empty()) {
     NESTOR_RETURN_IF_ERROR(check_question_fits(*collection, {}));
   }

@@ -44,7 +44,7 @@ Status check_rows(std::size_t components, std::size_t width, std::size_t count) 
 
 Result<std::vector<std::size_t>> select_mmr(std::span<const double> relevance,
                                             std::span<const float> vectors, std::size_t width,
-                                            double lambda, std::size_t k) {
+                                            double lambda, std::size_t k, const StopCheck& stop) {
   if (!(lambda >= 0 && lambda <= 1)) {
     return Status(
         StatusCode::kInvalidArgument,
@@ -57,6 +57,7 @@ Result<std::vector<std::size_t>> select_mmr(std::span<const double> relevance,
   std::vector<bool> picked(relevance.size());
   std::vector<std::size_t> order;
   while (order.size() < std::min(k, relevance.size())) {
+    NESTOR_RETURN_IF_ERROR(stop.check());
     std::size_t best = relevance.size();
     double best_worth = -std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < relevance.size(); ++i) {

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <utility>
 
 #include "core/macros.h"
+#include "core/stop_check.h"
 #include "core/text.h"
-#include "core/vector_math.h"
+#include "query/query_vectors.h"
+#include "query/rerank_hits.h"
 #include "query/selection.h"
 #include "query/snippet.h"
 #include "query/stopwatch.h"
@@ -17,14 +18,8 @@
 namespace nestor::query {
 namespace {
 
-double cosine(std::span<const float> a, std::span<const float> b) {
-  if (a.empty()) return 0;
-  const double lengths = std::sqrt(dot(a, a) * dot(b, b));
-  return lengths > 0 ? std::clamp(dot(a, b) / lengths, -1.0, 1.0) : 0.0;
-}
-
 Result<Hit> make_hit(const storage::Row& row, const storage::StoredDocument& stored,
-                     std::span<const float> query) {
+                     std::span<const float> query, Metric metric) {
   const Document& document = stored.document;
   const ByteRange bytes = row.passage.bytes;
   if (bytes.begin < 0 || bytes.end < bytes.begin ||
@@ -36,7 +31,7 @@ Result<Hit> make_hit(const storage::Row& row, const storage::StoredDocument& sto
   }
   return Hit{.key = document.key,
              .passage = row.passage.index,
-             .score = cosine(query, row.vector),
+             .score = exact_score(metric, query, row.vector),
              .title = document.title,
              .text = document.text.substr(static_cast<std::size_t>(bytes.begin),
                                           static_cast<std::size_t>(bytes.end - bytes.begin)),
@@ -47,11 +42,14 @@ Result<Hit> make_hit(const storage::Row& row, const storage::StoredDocument& sto
 }
 
 Status fetch_hits(const SearchPlace& place, std::span<const float> query,
-                  std::span<const FusionCandidate> chosen, std::vector<Hit>& hits) {
+                  std::span<const FusionCandidate> chosen, const StopCheck& stop,
+                  std::vector<Hit>& hits) {
+  NESTOR_RETURN_IF_ERROR(stop.check());
   NESTOR_ASSIGN_OR_RETURN(const std::vector<storage::Row> rows,
                           place.store.rows(place.view, place.collection, row_ids(chosen)));
   std::map<std::string, storage::StoredDocument> documents;  // several hits may share one
   for (std::size_t i = 0; i < rows.size(); ++i) {
+    NESTOR_RETURN_IF_ERROR(stop.check());
     const storage::Row& row = rows[i];
     auto known = documents.find(row.document_key);
     if (known == documents.end()) {
@@ -68,7 +66,7 @@ Status fetch_hits(const SearchPlace& place, std::span<const float> query,
       }
       known = documents.emplace(row.document_key, std::move(*found)).first;
     }
-    NESTOR_ASSIGN_OR_RETURN(Hit hit, make_hit(row, known->second, query));
+    NESTOR_ASSIGN_OR_RETURN(Hit hit, make_hit(row, known->second, query, place.collection.metric));
     hit.keyword_score = chosen[i].keyword;
     hit.fused_score = chosen[i].fused;
     hits.push_back(std::move(hit));
@@ -77,14 +75,23 @@ Status fetch_hits(const SearchPlace& place, std::span<const float> query,
 }
 
 Status add_snippets(const Words& words, std::int64_t bytes, TextAnalyzer& analyzer,
-                    std::vector<Hit>& hits) {
+                    const StopCheck& stop, std::vector<Hit>& hits) {
   SnippetMaker maker(analyzer);
   for (Hit& hit : hits) {
+    NESTOR_RETURN_IF_ERROR(stop.check());
     NESTOR_ASSIGN_OR_RETURN(Snippet snippet, maker.make(hit.text, words.query, bytes));
     hit.snippet = snippet.bytes;
     hit.matches = std::move(snippet.matches);
   }
   return {};
+}
+
+// From the offset on, k of them.
+void cut_hits(const SearchOptions& options, std::vector<Hit>& hits) {
+  const auto last = static_cast<std::size_t>(options.offset + options.k);
+  if (hits.size() > last) hits.erase(hits.begin() + static_cast<std::ptrdiff_t>(last), hits.end());
+  hits.erase(hits.begin(),
+             hits.begin() + std::min<std::ptrdiff_t>(options.offset, std::ssize(hits)));
 }
 
 }  // namespace
@@ -95,6 +102,8 @@ Status finish_search(const SearchPlace& place, std::span<const float> query,
   const Plan& plan = coarse.plan;
   Explanation& explain = result.explain;
   explain.mode = options.mode;
+  explain.metric = place.collection.metric;
+  explain.query_vectors = static_cast<int>(query_parts(query, place.collection.width).size());
   explain.coarse_width = plan.coarse_width;
   explain.rerank_width = plan.rerank_width;
   explain.candidate_count =
@@ -109,16 +118,28 @@ Status finish_search(const SearchPlace& place, std::span<const float> query,
   explain.filter_seconds = coarse.filter_seconds;
   explain.exact = plan.exact;
   explain.coarse_seconds = coarse.seconds;
-  if (options.stop.stop_requested()) return {StatusCode::kCancelled, "the search was stopped"};
+  const StopCheck stop(options.stop, options.deadline);
+  NESTOR_RETURN_IF_ERROR(stop.check());
   NESTOR_ASSIGN_OR_RETURN(auto ranked,
                           rank_passages(place, query, options, coarse, words, explain));
   const Stopwatch fetch_time;
   NESTOR_ASSIGN_OR_RETURN(const auto chosen, select_hits(place, options, std::move(ranked)));
-  NESTOR_RETURN_IF_ERROR(fetch_hits(place, query, chosen, result.hits));
-  if (analyzer != nullptr) {
-    NESTOR_RETURN_IF_ERROR(add_snippets(words, options.snippet_bytes, *analyzer, result.hits));
-  }
+  NESTOR_RETURN_IF_ERROR(fetch_hits(place, query, chosen, stop, result.hits));
   explain.fetch_seconds = fetch_time.seconds();
+  if (options.rerank) {
+    NESTOR_RETURN_IF_ERROR(stop.check());
+    const Stopwatch callback_time;
+    NESTOR_RETURN_IF_ERROR(rerank_hits(words.text, options, result.hits));
+    explain.callback_seconds = callback_time.seconds();
+    NESTOR_RETURN_IF_ERROR(stop.check());
+    cut_hits(options, result.hits);
+  }
+  const Stopwatch snippet_time;
+  if (analyzer != nullptr) {
+    NESTOR_RETURN_IF_ERROR(
+        add_snippets(words, options.snippet_bytes, *analyzer, stop, result.hits));
+  }
+  explain.fetch_seconds += snippet_time.seconds();
   return {};
 }
 

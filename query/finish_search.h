@@ -10,10 +10,11 @@
 
 namespace nestor::query {
 
-// Ranks the candidates, selects k of them, and fetches text, metadata, exact cosine and snippet of
-// each. `query` (collection width), any length, or empty in keyword mode. `analyzer` makes the
+// Ranks the candidates, selects k of them, and fetches text, metadata, exact score and snippet of
+// each; with options.rerank in the order that it gives them. `query` (parts, collection width), any
+// length, or empty in keyword mode. `analyzer` makes the
 // snippets; null: none are made. Errors: those of reading the store, kCancelled,
-// kFailedPrecondition (the words are not indexed).
+// kDeadlineExceeded, kFailedPrecondition (the words are not indexed), those of options.rerank.
 Status finish_search(const SearchPlace& place, std::span<const float> query,
                      const SearchOptions& options, const CoarseResult& coarse, Words& words,
                      TextAnalyzer* analyzer, SearchResult& result);

@@ -119,7 +119,9 @@ class Preparation {
   Status take(const Document& document) {
     const std::string whose = fmt::format("document {}", quote_for_message(document.key));
     if (!document.vector.empty()) {
-      NESTOR_RETURN_IF_ERROR(check_vector(document.vector, prepared_.batch.width, whose));
+      NESTOR_RETURN_IF_ERROR(
+          check_vector(document.vector, prepared_.batch.width, whose,
+                       collection_.has_value() ? collection_->metric : Metric::kCosine));
     } else if (prepared_.external) {
       return {StatusCode::kInvalidArgument,
               fmt::format("{} has no vector; collection '{}' keeps vectors that its callers bring "

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "core/macros.h"
 #include "core/text.h"
@@ -96,7 +97,8 @@ Status check_document(const Document& document, bool split) {
   return check_metadata(document.metadata, whose);
 }
 
-Status check_vector(std::span<const float> vector, int width, const std::string& whose) {
+Status check_vector(std::span<const float> vector, int width, const std::string& whose,
+                    Metric metric) {
   if (vector.size() != static_cast<std::size_t>(width)) {
     return invalid(fmt::format("{}: the vector has {} components, the collection's have {}", whose,
                                vector.size(), width));
@@ -107,6 +109,13 @@ Status check_vector(std::span<const float> vector, int width, const std::string&
           fmt::format("{}: component {} of the vector is {}, a finite number is expected", whose, i,
                       vector[i]));
     }
+  }
+  if (metric != Metric::kCosine) {
+    constexpr double kMostLength = 1e18;
+    const double length = std::sqrt(dot(vector, vector));
+    if (length <= kMostLength) return {};
+    return invalid(fmt::format("{}: the vector has length {:.3g}; by {} at most {:.0e} is taken",
+                               whose, length, metric_name(metric), kMostLength));
   }
   if (std::all_of(vector.begin(), vector.end(), [](float value) { return value == 0; })) {
     return invalid(whose + ": the vector is all zero and points nowhere");
@@ -139,13 +148,16 @@ Status check_search(const SearchOptions& options) {
     return invalid(fmt::format("per_document is {}; 0 (any number) or more is expected",
                                options.per_document));
   }
+  if (options.min_score.has_value() && !std::isfinite(*options.min_score)) {
+    return invalid(fmt::format("min_score is {}; a finite number is expected", *options.min_score));
+  }
   if (!(options.recall_target > 0 && options.recall_target <= 1)) {
     return invalid(fmt::format("recall_target is {}; above 0 to 1 (an exact search) is expected",
                                options.recall_target));
   }
-  if (!(options.min_score >= -1 && options.min_score <= 1)) {
+  if (options.rerank && (options.rerank_count < 1 || options.rerank_count > kMostHits)) {
     return invalid(
-        fmt::format("min_score is {}; a cosine, -1 to 1, is expected", options.min_score));
+        fmt::format("rerank_count is {}; 1 to {} are possible", options.rerank_count, kMostHits));
   }
   if (!(options.diversity_lambda >= 0 && options.diversity_lambda <= 1)) {
     return invalid(fmt::format("diversity_lambda is {}; 0 (variety) to 1 (relevance) is expected",
@@ -172,6 +184,78 @@ Status check_question(std::string_view text, std::optional<std::size_t> position
   if (!offset.has_value()) return {};
   return invalid(fmt::format("the question{} is not UTF-8 at byte {}",
                              position.has_value() ? fmt::format(" {}", *position) : "", *offset));
+}
+
+Status check_search_in(const SearchOptions& options, Metric metric) {
+  if (metric != Metric::kCosine || !options.min_score.has_value()) return {};
+  if (*options.min_score >= -1 && *options.min_score <= 1) return {};
+  return invalid(
+      fmt::format("min_score is {}; a cosine, -1 to 1, is expected", *options.min_score));
+}
+
+namespace {
+
+template <typename Value>
+Status check_weights(const std::vector<Weighted<Value>>& parts) {
+  constexpr double kMostWeight = 1e6;
+  for (const auto& part : parts) {
+    if (part.weight > 0 && part.weight <= kMostWeight) continue;
+    return invalid(fmt::format(
+        "a part of the question has weight {}; above 0 to 1,000,000 is expected, and what to be "
+        "away from goes into `unlike`",
+        part.weight));
+  }
+  return {};
+}
+
+Status check_parts(const QueryParts& parts) {
+  NESTOR_RETURN_IF_ERROR(check_weights(parts.texts));
+  NESTOR_RETURN_IF_ERROR(check_weights(parts.vectors));
+  NESTOR_RETURN_IF_ERROR(check_weights(parts.keys));
+  for (const auto& text : parts.texts) {
+    NESTOR_RETURN_IF_ERROR(check_question(text.value));
+  }
+  for (const auto& key : parts.keys) NESTOR_RETURN_IF_ERROR(check_key(key.value));
+  return {};
+}
+
+std::size_t count_parts(const QueryParts& parts) {
+  return parts.texts.size() + parts.vectors.size() + parts.keys.size();
+}
+
+bool of_one_weight(const QueryParts& parts) {
+  std::vector<double> weights;
+  for (const auto& part : parts.texts) weights.push_back(part.weight);
+  for (const auto& part : parts.vectors) weights.push_back(part.weight);
+  for (const auto& part : parts.keys) weights.push_back(part.weight);
+  return std::adjacent_find(weights.begin(), weights.end(), std::not_equal_to<>()) == weights.end();
+}
+
+}  // namespace
+
+Status check_query(const Query& query) {
+  const std::size_t count = count_parts(query.like) + count_parts(query.unlike);
+  if (count_parts(query.like) == 0) {
+    return invalid(
+        "the question has nothing to be like: a text, a vector or a key is needed; to be unlike "
+        "something is not enough");
+  }
+  if (count > kMostQueryParts) {
+    return invalid(
+        fmt::format("the question has {} parts; at most {} are taken", count, kMostQueryParts));
+  }
+  constexpr double kMostUnlikeWeight = 10;
+  if (!(query.unlike_weight >= 0 && query.unlike_weight <= kMostUnlikeWeight)) {
+    return invalid(fmt::format("unlike_weight is {}; 0 to {} is expected", query.unlike_weight,
+                               kMostUnlikeWeight));
+  }
+  if (query.combination == Combination::kBest && !of_one_weight(query.like)) {
+    return invalid(
+        "the parts have different weights; where the best of them counts (Combination::kBest) "
+        "equal ones are expected, for scores are compared as they are");
+  }
+  NESTOR_RETURN_IF_ERROR(check_parts(query.like));
+  return check_parts(query.unlike);
 }
 
 }  // namespace nestor::query

@@ -21,6 +21,7 @@ inline constexpr std::size_t kMostDocuments = 100'000;         // in one call
 inline constexpr std::int64_t kMostHits = 10'000;
 inline constexpr std::int64_t kMostCandidates = 10'000'000;
 inline constexpr int kMostVectorWidth = 65'536;
+inline constexpr std::size_t kMostQueryParts = 100;
 
 // All return kInvalidArgument that names the key, what was found and what is allowed.
 Status check_collection_name(std::string_view name);
@@ -28,10 +29,16 @@ Status check_key(std::string_view key);
 // The field of expiry.h is checked too. `whose` begins the message.
 Status check_metadata(const Metadata& metadata, const std::string& whose);
 Status check_document(const Document& document, bool split);
-// `whose` begins the message: "document 'a'", "the query".
-Status check_vector(std::span<const float> vector, int width, const std::string& whose);
+// `whose` begins the message: "document 'a'", "the query". Cosines: not all zero; other metrics: of
+// length 1e18 at most, so that no product or distance of two overflows a float.
+Status check_vector(std::span<const float> vector, int width, const std::string& whose,
+                    Metric metric = Metric::kCosine);
 Status check_split(const SplitOptions& split);
 Status check_search(const SearchOptions& options);
+// What asks for knowledge of the collection's metric: min_score.
+Status check_search_in(const SearchOptions& options, Metric metric);
+// Everything that can be said without the collection: numbers of parts, weights, texts, keys.
+Status check_query(const Query& query);
 // UTF-8; `position` (from 0) says which of many it is.
 Status check_question(std::string_view text, std::optional<std::size_t> position = {});
 

@@ -48,7 +48,7 @@ class Matcher {
   static Result<Matcher> make(PostingCache& cache, const storage::DocumentStore& store,
                               const storage::DocumentStore::View& view,
                               const storage::Collection& collection, const KeywordQuery& query,
-                              const Bm25& bm25) {
+                              const Bm25& bm25, const StopCheck& stop) {
     NESTOR_ASSIGN_OR_RETURN(const storage::TermTotals totals, store.term_totals(view, collection));
     if (!totals.complete && collection.passages > 0) {
       return Status(StatusCode::kFailedPrecondition,
@@ -59,7 +59,7 @@ class Matcher {
     }
     Matcher matcher;
     NESTOR_ASSIGN_OR_RETURN(matcher.lists_,
-                            cache.get(store, view, collection, totals.analysis, query.terms));
+                            cache.get(store, view, collection, totals.analysis, query.terms, stop));
     matcher.prepare(totals, bm25);
     for (const auto& [from, to] : {std::pair(&query.required, &matcher.required_),
                                    std::pair(&query.forbidden, &matcher.forbidden_)}) {
@@ -71,7 +71,7 @@ class Matcher {
           phrase.offsets.push_back(word.offset);
         }
         NESTOR_ASSIGN_OR_RETURN(phrase.lists,
-                                cache.get(store, view, collection, totals.analysis, terms));
+                                cache.get(store, view, collection, totals.analysis, terms, stop));
         to->push_back(std::move(phrase));
       }
     }
@@ -135,8 +135,7 @@ class WindowScan {
 
   Result<std::vector<KeywordHit>> run() {
     for (;;) {
-      if (options_.stop.stop_requested())
-        return Status(StatusCode::kCancelled, "the search was stopped");
+      NESTOR_RETURN_IF_ERROR(options_.stop.check());
       const std::uint64_t begin = first_row();
       if (begin == kNoRow) break;
       add_window(begin);
@@ -199,8 +198,8 @@ Result<KeywordRanking> KeywordSearch::search(const storage::DocumentStore& store
                                              const storage::Collection& collection,
                                              const KeywordQuery& query,
                                              const KeywordOptions& options) {
-  NESTOR_ASSIGN_OR_RETURN(const Matcher matcher,
-                          Matcher::make(cache_, store, view, collection, query, options.bm25));
+  NESTOR_ASSIGN_OR_RETURN(const Matcher matcher, Matcher::make(cache_, store, view, collection,
+                                                               query, options.bm25, options.stop));
   NESTOR_ASSIGN_OR_RETURN(std::vector<KeywordHit> hits, WindowScan(matcher, options).run());
   return KeywordRanking{.hits = std::move(hits), .bound = matcher.bound()};
 }
@@ -210,7 +209,7 @@ Result<std::vector<std::optional<double>>> KeywordSearch::scores(
     const storage::Collection& collection, const KeywordQuery& query,
     std::span<const std::uint64_t> rows, const Bm25& bm25) {
   NESTOR_ASSIGN_OR_RETURN(const Matcher matcher,
-                          Matcher::make(cache_, store, view, collection, query, bm25));
+                          Matcher::make(cache_, store, view, collection, query, bm25, {}));
   std::vector<std::optional<double>> scores;
   for (const std::uint64_t row_id : rows) {
     if (!matcher.admits(row_id)) {

@@ -10,9 +10,9 @@
 #include <functional>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <vector>
 
+#include "core/stop_check.h"
 #include "nestor/status.h"
 #include "query/keyword_query.h"
 #include "query/posting_list.h"
@@ -29,7 +29,7 @@ struct KeywordOptions {
   std::int64_t k = 10;
   std::function<bool(std::uint64_t row_id)> filter = {};  // empty: all rows
   Bm25 bm25 = {};
-  std::stop_token stop = {};
+  StopCheck stop = {};  // asked after each term's list and every 4,096 rows
 };
 
 struct KeywordHit {
@@ -49,8 +49,8 @@ class KeywordSearch {
   explicit KeywordSearch(std::size_t cache_bytes = kCacheBytes) : cache_(cache_bytes) {}
 
   // The best k, of equal scores the lower row id first; nothing for a query without a term that
-  // scores. Errors: kFailedPrecondition (the postings are not complete: what to do), kCancelled,
-  // kDataLoss, kIoError. Cost: about 5 ns a posting once its list is in the cache.
+  // scores. Errors: kFailedPrecondition (the postings are not complete: what to do), those of
+  // `stop`, kDataLoss, kIoError. Cost: about 5 ns a posting once its list is in the cache.
   Result<KeywordRanking> search(const storage::DocumentStore& store,
                                 const storage::DocumentStore::View& view,
                                 const storage::Collection& collection, const KeywordQuery& query,

@@ -34,12 +34,16 @@ void plan_codes(const SearchOptions& options, int full_width, std::int64_t passa
 
 }  // namespace
 
+std::int64_t selected_hits(const SearchOptions& options) {
+  return std::max(options.offset + options.k, options.rerank ? options.rerank_count : 0);
+}
+
 std::int64_t wanted_hits(const SearchOptions& options) {
   constexpr std::int64_t kSpareFactor = 8;
   // Of either search that are fused; measured (DECISIONS.md).
   constexpr std::int64_t kFusionDepth = 100;
   const bool drops = options.per_document > 0 || options.diversity_lambda < 1;
-  const std::int64_t hits = (options.offset + options.k) * (drops ? kSpareFactor : 1);
+  const std::int64_t hits = selected_hits(options) * (drops ? kSpareFactor : 1);
   return drops || options.mode == SearchMode::kHybrid ? std::max(hits, kFusionDepth) : hits;
 }
 

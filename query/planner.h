@@ -20,6 +20,9 @@ struct Plan {
   bool exact = false;                // every passage that may be found is scored at rerank_width
 };
 
+// How many of the best passages are fetched: offset and k, and at least what a rerank callback is
+// to see.
+std::int64_t selected_hits(const SearchOptions& options);
 // How many ranked passages the options need: offset and k, and more where some will be dropped
 // (per_document, diversity).
 std::int64_t wanted_hits(const SearchOptions& options);

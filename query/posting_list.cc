@@ -86,7 +86,8 @@ Result<std::vector<PostingListPointer>> PostingCache::get(const storage::Documen
                                                           const storage::DocumentStore::View& view,
                                                           const storage::Collection& collection,
                                                           const std::string& analysis,
-                                                          const std::vector<std::string>& terms) {
+                                                          const std::vector<std::string>& terms,
+                                                          const StopCheck& stop) {
   std::vector<PostingListPointer> lists;
   // What came since an earlier sequence; the same for most terms.
   std::map<std::uint64_t, std::optional<Changes>> since;
@@ -96,6 +97,7 @@ Result<std::vector<PostingListPointer>> PostingCache::get(const storage::Documen
     const bool level = list != nullptr && list->sequence == collection.sequence &&
                        list->digest == collection.digest;
     if (!level) {
+      NESTOR_RETURN_IF_ERROR(stop.check());
       // A reader of an older view has no use for a newer list, and leaves it where it is.
       const bool newer = list != nullptr && list->sequence > collection.sequence;
       if (newer) list = nullptr;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/hash.h"
+#include "core/stop_check.h"
 #include "nestor/status.h"
 #include "storage/document_store.h"
 
@@ -44,12 +45,14 @@ class PostingCache {
 
   // The lists of `terms`, made by `analysis`, in this view, in their order; an unknown term has an
   // empty one. A list of an earlier commit is brought level by what came since. Errors: kDataLoss,
-  // kIoError. Cost: from the store about 1 us a posting; kept ones nothing.
+  // kIoError, those of `stop`, asked before each list. Cost: from the store about 1 us a posting;
+  // kept ones nothing.
   Result<std::vector<PostingListPointer>> get(const storage::DocumentStore& store,
                                               const storage::DocumentStore::View& view,
                                               const storage::Collection& collection,
                                               const std::string& analysis,
-                                              const std::vector<std::string>& terms);
+                                              const std::vector<std::string>& terms,
+                                              const StopCheck& stop = {});
   [[nodiscard]] std::size_t bytes() const;
 
  private:

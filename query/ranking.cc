@@ -5,7 +5,9 @@
 #include <unordered_set>
 
 #include "core/macros.h"
+#include "core/stop_check.h"
 #include "index/reranker.h"
+#include "query/query_vectors.h"
 #include "query/stopwatch.h"
 #include "query/store_source.h"
 
@@ -20,6 +22,7 @@ class Ranking {
         source_(place.store, place.view, place.collection),
         query_(query),
         options_(options),
+        stop_(options.stop, options.deadline),
         coarse_(coarse),
         words_(words),
         explain_(explain) {}
@@ -27,8 +30,10 @@ class Ranking {
   Result<std::vector<FusionCandidate>> by_vector() {
     std::vector<FusionCandidate> ranked;
     if (coarse_.ranked) {
-      for (const index::Candidate& candidate : coarse_.candidates)
-        ranked.push_back({.row_id = candidate.id, .cosine = candidate.score});
+      for (const index::Candidate& candidate : coarse_.candidates) {
+        ranked.push_back({.row_id = candidate.id,
+                          .cosine = shown_score(place_.collection.metric, candidate.score)});
+      }
       return ranked;
     }
     std::vector<std::uint64_t> ids;
@@ -75,27 +80,41 @@ class Ranking {
   }
 
  private:
-  // All of them, best cosine first.
+  // All of them, best score first: of several vectors the best over them.
   Result<std::vector<FusionCandidate>> with_cosine(std::span<const std::uint64_t> ids, int width) {
     const Stopwatch time;
-    NESTOR_ASSIGN_OR_RETURN(
-        const auto scored,
-        index::rerank(source_, query_, width, ids, static_cast<std::int64_t>(ids.size())));
+    std::vector<index::Candidate> best;
+    for (const auto vector : query_parts(query_, place_.collection.width)) {
+      NESTOR_ASSIGN_OR_RETURN(auto scored, scored_by(vector, ids, width));
+      best = best_of_each(std::move(best), std::move(scored));
+    }
     explain_.rerank_seconds += time.seconds();
     std::vector<FusionCandidate> ranked;
-    ranked.reserve(scored.size());
-    for (const index::Candidate& one : scored)
-      ranked.push_back({.row_id = one.id, .cosine = one.score});
+    ranked.reserve(best.size());
+    for (const index::Candidate& one : best) {
+      ranked.push_back(
+          {.row_id = one.id, .cosine = shown_score(place_.collection.metric, one.score)});
+    }
     return ranked;
+  }
+
+  Result<std::vector<index::Candidate>> scored_by(std::span<const float> vector,
+                                                  std::span<const std::uint64_t> ids,
+                                                  int width) const {
+    return index::rerank(source_, vector, width, ids, static_cast<std::int64_t>(ids.size()),
+                         place_.collection.metric, stop_);
   }
 
   Result<KeywordRanking> find_words() {
     const Stopwatch time;
     KeywordOptions options;
     options.k = wanted_hits(options_);
-    options.stop = options_.stop;
-    if (place_.rows != nullptr) {
-      options.filter = [rows = place_.rows](std::uint64_t id) { return rows->contains(id); };
+    options.stop = stop_;
+    if (place_.rows != nullptr || !place_.left_out.empty()) {
+      options.filter = [rows = place_.rows, left_out = place_.left_out](std::uint64_t id) {
+        return (rows == nullptr || rows->contains(id)) &&
+               !std::binary_search(left_out.begin(), left_out.end(), id);
+      };
     }
     Result<KeywordRanking> found =
         words_.search.search(place_.store, place_.view, place_.collection, words_.query, options);
@@ -136,6 +155,7 @@ class Ranking {
   const StoreSource source_;
   std::span<const float> query_;
   const SearchOptions& options_;
+  const StopCheck stop_;
   const CoarseResult& coarse_;
   Words& words_;
   Explanation& explain_;

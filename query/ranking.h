@@ -21,7 +21,8 @@ struct SearchPlace {
   const storage::DocumentStore& store;
   const storage::DocumentStore::View& view;
   const storage::Collection& collection;
-  const RowSet* rows = nullptr;  // that may be found; null: all
+  const RowSet* rows = nullptr;                  // that may be found; null: all
+  std::span<const std::uint64_t> left_out = {};  // of those; ascending
 };
 
 // What stands after the coarse pass, when the index is no longer needed.
@@ -39,13 +40,15 @@ struct CoarseResult {
 struct Words {
   KeywordSearch& search;
   KeywordQuery query;
+  std::string_view text = {};  // of the question
 };
 
 // Passages best first, more than options ask for where what follows may drop some: by cosine, by
 // BM25 or by the fused score. The other scores are filled in where they are known: the cosine at
 // plan.rerank_width (keyword mode: the full width; 0 where `query` is empty), BM25 unless the mode
-// is vector. `explain` gets counts and times. Errors: those of reading the store, kCancelled,
-// kFailedPrecondition (the words are not indexed).
+// is vector. `query` (parts, collection width): the best score over them. `explain` gets counts and
+// times. Errors: those of reading the store, kCancelled, kFailedPrecondition (the words are not
+// indexed).
 Result<std::vector<FusionCandidate>> rank_passages(const SearchPlace& place,
                                                    std::span<const float> query,
                                                    const SearchOptions& options,

@@ -59,7 +59,8 @@ struct IndexOnDisk {
 };
 
 Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collection& collection) {
-  auto made = std::make_unique<CollectionIndex>(collection.width, !collection.external);
+  auto made =
+      std::make_unique<CollectionIndex>(collection.width, !collection.external, collection.metric);
   if (!collection.external) {
     NESTOR_ASSIGN_OR_RETURN(index::LadderIndex::Opened opened, index::LadderIndex::open(path));
     if (opened.index.shape() != made->codes().shape()) {
@@ -69,7 +70,8 @@ Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collect
     return IndexOnDisk{std::move(opened.identity), std::move(made)};
   }
   NESTOR_ASSIGN_OR_RETURN(index::IndexFile file, index::read_index_file(path));
-  NESTOR_ASSIGN_OR_RETURN(index::CoarseIndex rows, index::CoarseIndex::parse(file.payload));
+  NESTOR_ASSIGN_OR_RETURN(index::CoarseIndex rows,
+                          index::CoarseIndex::parse(file.payload, collection.metric));
   if (rows.width() != collection.width) {
     return Status(StatusCode::kDataLoss, path + " holds another width than it says");
   }
@@ -156,8 +158,9 @@ Result<LoadedIndex> load_or_build(const storage::DocumentStore& store,
   LoadedIndex loaded;
   loaded.note = std::move(note);
   const StoreSource source(store, view, collection);
-  NESTOR_ASSIGN_OR_RETURN(CollectionIndex built,
-                          CollectionIndex::build(collection.width, !collection.external, source));
+  NESTOR_ASSIGN_OR_RETURN(
+      CollectionIndex built,
+      CollectionIndex::build(collection.width, !collection.external, source, collection.metric));
   loaded.index = std::make_unique<CollectionIndex>(std::move(built));
   const std::int64_t live = loaded.index->live_count();
   if (live != collection.passages) {

@@ -72,4 +72,12 @@ Result<std::shared_ptr<const index::LadderFilter>> RowFilters::mask_of(
   return mask;
 }
 
+std::size_t RowFilters::mask_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::size_t bytes = 0;
+  for (const Mask& mask : masks_)
+    bytes += sizeof(Mask) + sizeof(index::LadderFilter) + mask.mask->words.capacity() * 8;
+  return bytes;
+}
+
 }  // namespace nestor::query

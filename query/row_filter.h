@@ -31,6 +31,7 @@ class RowFilters {
                                                              const RowSetPointer& rows,
                                                              const index::LadderIndex& codes);
   [[nodiscard]] FilterCache& cache() { return cache_; }
+  [[nodiscard]] std::size_t mask_bytes() const;
 
  private:
   struct Mask {
@@ -48,7 +49,7 @@ class RowFilters {
     bool something = false;
   };
   FilterCache cache_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::uint32_t, Expires> expires_;  // by collection
   std::list<Mask> masks_;                     // the latest used first
 };

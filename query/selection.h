@@ -9,7 +9,8 @@
 
 namespace nestor::query {
 
-// At most options.k, in the order to be shown. Errors: those of reading the store,
+// At most options.k, in the order to be shown; with a rerank callback all that it is to see, from
+// the first on. Errors: those of reading the store,
 // kInvalidArgument.
 Result<std::vector<FusionCandidate>> select_hits(const SearchPlace& place,
                                                  const SearchOptions& options,

@@ -84,10 +84,13 @@ class DocumentStore {
                                                      const StoreOptions& options);
   virtual ~DocumentStore() = default;
 
-  // Errors: kAlreadyExists, kInvalidArgument (the name), kFailedPrecondition (read-only), kIoError,
-  // kNoSpace.
-  virtual Result<Collection> create_collection(const std::string& name, int width,
-                                               bool external) = 0;
+  // Errors: kAlreadyExists, kInvalidArgument (the name, a width, a metric without external),
+  // kFailedPrecondition (read-only), kIoError, kNoSpace.
+  virtual Result<Collection> create_collection(const std::string& name, int width, bool external,
+                                               Metric metric) = 0;
+  Result<Collection> create_collection(const std::string& name, int width, bool external) {
+    return create_collection(name, width, external, Metric::kCosine);
+  }
   // An empty value removes the attribute. Errors: kNotFound (the collection), as create_collection.
   virtual Status set_attribute(const std::string& collection, const std::string& name,
                                const std::string& value) = 0;
@@ -155,6 +158,13 @@ class DocumentStore {
   // against rows and rows against documents, vectors finite.
   virtual Result<VerifyReport> verify(std::stop_token stop) const = 0;
   virtual std::int64_t disk_bytes() const = 0;
+  // Bytes in memory: blocks of tables, what is not in tables yet, indexes and filters of tables.
+  struct Memory {
+    std::int64_t block_cache = 0;
+    std::int64_t write_buffers = 0;
+    std::int64_t table_readers = 0;
+  };
+  virtual Memory memory() const = 0;
   virtual const std::string& path() const = 0;
   virtual bool read_only() const = 0;
   // Folder for files derived from the store, inside path(). Exists unless read-only and never made.

@@ -131,6 +131,9 @@ std::string encode_collection(std::string_view key, const CollectionRecord& reco
   out.u32(collection.id);
   put_count(out, collection.width);
   out.u8(collection.external ? 1 : 0);
+  // A cosine is what version 1 means, so that such collections keep their bytes.
+  const bool with_metric = collection.metric != Metric::kCosine;
+  if (with_metric) out.u8(static_cast<std::uint8_t>(collection.metric));
   out.string(collection.space);
   out.string(collection.model);
   out.u64(collection.next_row_id);
@@ -145,11 +148,12 @@ std::string encode_collection(std::string_view key, const CollectionRecord& reco
   out.u64(record.journal.first_sequence);
   out.varint(record.journal.entry_count);
   out.varint(record.journal.removed_count);
-  return seal_record(key, out);
+  return seal_record(key, out, with_metric ? kMetricRecordVersion : kRecordVersion);
 }
 
 Result<CollectionRecord> decode_collection(std::string_view key, std::string_view value) {
-  NESTOR_ASSIGN_OR_RETURN(const std::string_view payload, open_record(key, value));
+  NESTOR_ASSIGN_OR_RETURN(const std::string_view payload,
+                          open_record(key, value, kMetricRecordVersion));
   RecordReader in(payload);
   CollectionRecord record;
   Collection& collection = record.collection;
@@ -157,6 +161,11 @@ Result<CollectionRecord> decode_collection(std::string_view key, std::string_vie
   collection.id = in.u32();
   collection.width = static_cast<int>(in.count(kMostWidth));
   collection.external = in.flag();
+  if (static_cast<std::uint8_t>(value.front()) == kMetricRecordVersion) {
+    const std::int64_t metric = in.count(static_cast<std::int64_t>(Metric::kL2));
+    in.require(collection.external && metric != static_cast<std::int64_t>(Metric::kCosine));
+    collection.metric = static_cast<Metric>(metric);
+  }
   collection.space = in.string();
   collection.model = in.string();
   collection.next_row_id = in.u64();

@@ -17,6 +17,8 @@ namespace nestor::storage {
 
 // First byte of every value. STORED.
 inline constexpr std::uint8_t kRecordVersion = 1;
+// Of a collection with a metric of its own: older programs refuse it, and nothing else. STORED.
+inline constexpr std::uint8_t kMetricRecordVersion = 2;
 
 // One for the whole store, written in every batch.
 struct StoreState {

@@ -4,7 +4,6 @@
 
 #include "core/hash.h"
 #include "storage/key_schema.h"
-#include "storage/record_codec.h"
 
 namespace nestor::storage {
 namespace {
@@ -17,15 +16,16 @@ std::uint64_t record_check(std::string_view key, std::string_view body) {
 
 }  // namespace
 
-std::string seal_record(std::string_view key, const ByteWriter& payload) {
+std::string seal_record(std::string_view key, const ByteWriter& payload, std::uint8_t version) {
   ByteWriter sealed;
-  sealed.u8(kRecordVersion);
+  sealed.u8(version);
   sealed.raw(payload.bytes());
   sealed.u64(record_check(key, sealed.bytes()));
   return sealed.take();
 }
 
-Result<std::string_view> open_record(std::string_view key, std::string_view value) {
+Result<std::string_view> open_record(std::string_view key, std::string_view value,
+                                     std::uint8_t newest) {
   if (value.size() < 1 + kCheckBytes) {
     return damaged_record(
         key, fmt::format("{} bytes, expected at least {}", value.size(), 1 + kCheckBytes));
@@ -38,11 +38,11 @@ Result<std::string_view> open_record(std::string_view key, std::string_view valu
                           fmt::format("checksum {:016x}, the bytes give {:016x}", check, expected));
   }
   const auto version = static_cast<std::uint8_t>(body.front());
-  if (version > kRecordVersion) {
+  if (version > newest) {
     return Status(StatusCode::kUnsupported,
                   fmt::format("{} has record version {}, this program reads up to {}; use a newer "
                               "Nestor",
-                              describe_key(key), version, kRecordVersion));
+                              describe_key(key), version, newest));
   }
   if (version == 0) return damaged_record(key, "record version 0");
   return body.substr(1);

@@ -10,13 +10,17 @@
 
 #include "core/bytes.h"
 #include "nestor/status.h"
+#include "storage/record_codec.h"
 
 namespace nestor::storage {
 
 // version | payload | hash64(version | payload) XOR hash64(key)
-std::string seal_record(std::string_view key, const ByteWriter& payload);
-// The payload. Errors: kDataLoss (damaged), kUnsupported (a newer record version, both numbers).
-Result<std::string_view> open_record(std::string_view key, std::string_view value);
+std::string seal_record(std::string_view key, const ByteWriter& payload,
+                        std::uint8_t version = kRecordVersion);
+// The payload; the version, 1 to `newest`, is the value's first byte. Errors: kDataLoss (damaged),
+// kUnsupported (a newer record version, both numbers).
+Result<std::string_view> open_record(std::string_view key, std::string_view value,
+                                     std::uint8_t newest = kRecordVersion);
 // kDataLoss: what the key stands for, then `what`.
 Status damaged_record(std::string_view key, std::string_view what);
 

@@ -9,6 +9,7 @@
 
 #include "core/hash.h"
 #include "nestor/document.h"
+#include "nestor/options.h"
 
 namespace nestor::storage {
 
@@ -25,10 +26,11 @@ enum class NumericMode : std::uint8_t {
 struct Collection {
   std::uint32_t id = 0;
   std::string name;
-  int width = 0;          // components of a row; 0: not known before the first row
-  bool external = false;  // bring-your-own vectors: no model, no space to compare
-  std::string space;      // hex SHA-256 of the vector space; empty when external or not yet known
-  std::string model;      // the model's name, for messages
+  int width = 0;                    // components of a row; 0: not known before the first row
+  bool external = false;            // bring-your-own vectors: no model, no space to compare
+  Metric metric = Metric::kCosine;  // another one only where external
+  std::string space;  // hex SHA-256 of the vector space; empty when external or not yet known
+  std::string model;  // the model's name, for messages
   std::uint64_t next_row_id = 1;  // row ids are never used again
   std::int64_t documents = 0;
   std::int64_t passages = 0;

@@ -116,7 +116,7 @@ Result<CollectionRecord> RocksdbStore::require_collection(const std::string& nam
 }
 
 Result<Collection> RocksdbStore::create_collection(const std::string& name, int width,
-                                                   bool external) {
+                                                   bool external, Metric metric) {
   return guarded([&]() -> Result<Collection> {
     NESTOR_RETURN_IF_ERROR(check_writable());
     if (!is_collection_name(name)) {
@@ -129,6 +129,12 @@ Result<Collection> RocksdbStore::create_collection(const std::string& name, int 
       return Status(StatusCode::kInvalidArgument,
                     fmt::format("collection '{}': width {}, expected 1 to 65,536", name, width));
     }
+    if (metric != Metric::kCosine && !external) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("collection '{}': its vectors are the model's, which are compared "
+                                "by cosine, not by {}",
+                                name, metric_name(metric)));
+    }
     const RecordSource source = newest();
     NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(name));
     if (existing) {
@@ -139,6 +145,7 @@ Result<Collection> RocksdbStore::create_collection(const std::string& name, int 
     record.collection.id = state_.next_collection_id;
     record.collection.width = width;
     record.collection.external = external;
+    record.collection.metric = metric;
     StoreState state = state_;
     ++state.next_collection_id;
     CommitPlan plan(source, std::move(record), state);
@@ -411,6 +418,16 @@ Result<VerifyReport> RocksdbStore::verify(std::stop_token stop) const {
     }
     return report;
   });
+}
+
+DocumentStore::Memory RocksdbStore::memory() const {
+  const auto property = [this](const std::string& name) {
+    std::uint64_t value = 0;
+    return db_->GetIntProperty(name, &value) ? static_cast<std::int64_t>(value) : 0;
+  };
+  return {.block_cache = property(rocksdb::DB::Properties::kBlockCacheUsage),
+          .write_buffers = property(rocksdb::DB::Properties::kCurSizeAllMemTables),
+          .table_readers = property(rocksdb::DB::Properties::kEstimateTableReadersMem)};
 }
 
 std::int64_t RocksdbStore::disk_bytes() const {

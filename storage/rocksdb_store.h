@@ -32,7 +32,9 @@ class RocksdbStore final : public DocumentStore {
                std::uint64_t database_id, std::optional<Writer> writer);
   ~RocksdbStore() override;
 
-  Result<Collection> create_collection(const std::string& name, int width, bool external) override;
+  using DocumentStore::create_collection;
+  Result<Collection> create_collection(const std::string& name, int width, bool external,
+                                       Metric metric) override;
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value) override;
   Result<Commit> commit(const Batch& batch) override;
@@ -68,6 +70,7 @@ class RocksdbStore final : public DocumentStore {
                                                const Hash128& digest) const override;
   Result<VerifyReport> verify(std::stop_token stop) const override;
   std::int64_t disk_bytes() const override;
+  Memory memory() const override;
   const std::string& path() const override { return path_; }
   bool read_only() const override { return !writer_; }
   std::string cache_folder() const override { return path_ + "/cache"; }

@@ -50,9 +50,10 @@ TEST_CASE("the codes keep their numbers and each has a name of its own") {
   CHECK(static_cast<int>(StatusCode::kAlreadyExists) == 12);
   CHECK(static_cast<int>(StatusCode::kOutOfMemory) == 13);
   CHECK(static_cast<int>(StatusCode::kInternal) == 14);
+  CHECK(static_cast<int>(StatusCode::kDeadlineExceeded) == 15);
   std::set<std::string> names;
-  for (int code = 0; code <= 14; ++code) names.insert(status_code_name(StatusCode{code}));
-  CHECK(names.size() == 15);
+  for (int code = 0; code <= 15; ++code) names.insert(status_code_name(StatusCode{code}));
+  CHECK(names.size() == 16);
   CHECK(std::string(status_code_name(StatusCode{99})) == "unknown");
 }
 

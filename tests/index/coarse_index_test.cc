@@ -55,6 +55,41 @@ CoarseIndex filled(int width, const std::vector<std::uint64_t>& ids,
   return index;
 }
 
+TEST_CASE("inner products and distances are those of the rows as they are, after a reload too") {
+  RandomRows random(testing::test_seed("coarse_index metrics"));
+  for (const Metric metric : {Metric::kDot, Metric::kL2}) {
+    const int width = 13;
+    const auto ids = random.ids(3000);
+    const auto rows = random.coarse_grained(3000, width);
+    const auto query = random.coarse_grained(1, width);
+    CoarseIndex index(width, metric);
+    REQUIRE(index.add(ids, rows).ok());
+    CHECK(index.metric() == metric);
+    std::vector<Candidate> expected;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      double sum = 0;
+      for (std::size_t d = 0; d < 13; ++d) {
+        const double value = rows[i * 13 + d];
+        sum += metric == Metric::kDot ? query[d] * value : -(query[d] - value) * (query[d] - value);
+      }
+      expected.push_back({ids[i], static_cast<float>(sum)});
+    }
+    std::stable_sort(expected.begin(), expected.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    const auto found = index.search(query, 100);
+    REQUIRE(found.ok());
+    REQUIRE(found.value().size() == 100);
+    for (std::size_t i = 0; i < 100; ++i) {
+      CHECK(found.value()[i].score == doctest::Approx(expected[i].score).epsilon(1e-5));
+    }
+    auto read = CoarseIndex::parse(index.serialize(), metric);
+    REQUIRE(read.ok());
+    check_equal(read.value().search(query, 100).value(), found.value());
+    // Such rows are no cosine index.
+    CHECK(CoarseIndex::parse(index.serialize()).status().code() == StatusCode::kDataLoss);
+  }
+}
+
 TEST_CASE("a search equals sorting everything, with equal rows, ties at the cut and deletes") {
   RandomRows random(testing::test_seed("coarse_index"));
   for (int round = 0; round < 150; ++round) {

@@ -50,6 +50,50 @@ TEST_CASE("a rerank equals sorting all candidates by their cosine, equal ones by
   }
 }
 
+TEST_CASE("inner products and distances rank rows as they are, exactly") {
+  RandomRows random(testing::test_seed("reranker metrics"));
+  const auto ids = random.ids(300);
+  const auto rows = random.coarse_grained(300, 20);
+  MemorySource source;
+  source.put(ids, rows);
+  const auto query = random.coarse_grained(1, 20);
+  for (const Metric metric : {Metric::kDot, Metric::kL2}) {
+    std::vector<Candidate> expected;
+    for (const std::uint64_t id : ids) {
+      double sum = 0;
+      for (std::size_t d = 0; d < 20; ++d) {
+        const double value = source.rows[id][d];
+        sum += metric == Metric::kDot ? query[d] * value : -(query[d] - value) * (query[d] - value);
+      }
+      expected.push_back({id, static_cast<float>(sum)});
+    }
+    std::stable_sort(expected.begin(), expected.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    const auto found = rerank(source, query, 20, ids, 50, metric);
+    REQUIRE(found.ok());
+    REQUIRE(found.value().size() == 50);
+    for (std::size_t i = 0; i < 50; ++i) {
+      CHECK(found.value()[i].score == doctest::Approx(expected[i].score).epsilon(1e-6));
+    }
+  }
+}
+
+TEST_CASE("a rerank stops between blocks when it is asked to, and at its deadline") {
+  RandomRows random(testing::test_seed("reranker stop"));
+  const auto ids = random.ids(600);
+  MemorySource source;
+  source.put(ids, random.gaussian(600, 8));
+  const std::vector<float> query(8, 1);
+  std::stop_source stop;
+  CHECK(rerank(source, query, 8, ids, 5, Metric::kCosine, stop.get_token()).ok());
+  stop.request_stop();
+  CHECK(rerank(source, query, 8, ids, 5, Metric::kCosine, stop.get_token()).status().code() ==
+        StatusCode::kCancelled);
+  const StopCheck past({}, std::chrono::steady_clock::now());
+  CHECK(rerank(source, query, 8, ids, 5, Metric::kCosine, past).status().code() ==
+        StatusCode::kDeadlineExceeded);
+}
+
 TEST_CASE("the score of a row with itself is 1 at every width") {
   RandomRows random(testing::test_seed("reranker self"));
   MemorySource source;

@@ -76,6 +76,15 @@ TEST_CASE("keys have the bytes of FORMAT.md") {
   check_bytes("row", row_key(3, 6), "72000000030000000000000006");
 }
 
+TEST_CASE("a collection with a metric of its own has the bytes of FORMAT.md") {
+  CollectionRecord record = example_collection();
+  record.collection.external = true;
+  record.collection.metric = Metric::kL2;
+  check_bytes("collection by distance", encode_collection(catalog_key("notes"), record),
+              "020300000080060102026162016d07000000000000000102050101000201000000000000000200000000"
+              "000000090000000000000001016b017608000000000000000203e0f89eb96f0e3114");
+}
+
 TEST_CASE("records have the bytes of FORMAT.md") {
   check_bytes("state", encode_state(meta_key("state"), {.sequence = 9, .next_collection_id = 4}),
               "01090000000000000004000000983179dbac8a8aa9");

@@ -61,6 +61,41 @@ CollectionRecord sample_collection() {
 
 }  // namespace
 
+TEST_CASE("a collection's metric comes back, and programs that know none refuse it by version") {
+  const std::string key = catalog_key("notes");
+  CollectionRecord record = sample_collection();
+  record.collection.external = true;
+  for (const Metric metric : {Metric::kDot, Metric::kL2}) {
+    record.collection.metric = metric;
+    const std::string value = encode_collection(key, record);
+    const auto read = decode_collection(key, value);
+    REQUIRE(read.ok());
+    CHECK(read.value().collection.metric == metric);
+    CHECK(read.value().collection.attributes == record.collection.attributes);
+    CHECK(read.value().journal == record.journal);
+    // As every program before metrics reads any record.
+    const Status refused = open_record(key, value, 1).status();
+    CHECK(refused.code() == StatusCode::kUnsupported);
+    CHECK(refused.message().find("version 2") != std::string::npos);
+  }
+  record.collection.metric = Metric::kCosine;
+  const std::string plain = encode_collection(key, record);
+  CHECK(plain.front() == 1);
+  CHECK(decode_collection(key, plain).value().collection.metric == Metric::kCosine);
+}
+
+TEST_CASE("a metric that there is not, or on a collection that embeds, is damage") {
+  const std::string key = catalog_key("notes");
+  CollectionRecord record = sample_collection();
+  record.collection.metric = Metric::kDot;  // not external
+  CHECK(decode_collection(key, encode_collection(key, record)).status().code() ==
+        StatusCode::kDataLoss);
+  record.collection.external = true;
+  record.collection.metric = static_cast<Metric>(3);
+  CHECK(decode_collection(key, encode_collection(key, record)).status().code() ==
+        StatusCode::kDataLoss);
+}
+
 TEST_CASE("a row comes back equal") {
   const std::string key = row_key(3, 77);
   const Row row = sample_row();

@@ -77,6 +77,7 @@ void check_compat_database(const DocumentStore& store) {
   CHECK(collection.attributes.at("source") == "/somewhere");
   CHECK(collection.space == std::string(64, 'a'));
   CHECK(testing::collection_of(store, "given").external);
+  CHECK(testing::collection_of(store, "given").metric == Metric::kCosine);
   const auto document = store.find_document(*view, 1, "a");
   REQUIRE(document.ok());
   CHECK(document.value()->document.title == "title of a");

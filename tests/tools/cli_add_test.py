@@ -197,6 +197,24 @@ class VectorTest(cli_harness.CliTest):
         found = self.ok("search", self.db, "--vector-file", "-", "--jsonl", input=b"[0, 0, 1]", model=False)
         self.assertEqual(found.lines()[0]["key"], "z")
 
+    def test_a_metric_is_the_collections_and_scores_are_its_own(self):
+        lines = b"".join(b'{"key": "%s", "text": "t", "vector": %s}\n' % pair for pair in ((b"x", b"[1, 0]"), (b"y", b"[3, 4]"), (b"o", b"[0, 0]")))
+        for metric, scores in (("dot", {"x": 3, "y": 25, "o": 0}), ("l2", {"x": -(20**0.5), "y": 0, "o": -5})):
+            db = str(self.scratch / metric)
+            self.ok("add", db, "--jsonl", "--metric", metric, input=lines, model=False)
+            found = self.ok("search", db, "--vector", "[3, 4]", "--json", model=False).json()
+            self.assertEqual(found["explain"]["metric"], metric)
+            for hit in found["hits"]:
+                self.assertAlmostEqual(hit["score"], scores[hit["key"]], places=5)
+            self.assertEqual(found["hits"][0]["key"], "y")
+            self.assertIn(metric, self.ok("stats", db, model=False).text)
+            self.assertTrue(self.ok("verify", db, "--json", model=False).json()["ok"])
+            near = self.ok("search", db, "--vector", "[3, 4]", "--min-score=-4.9", "--json", model=False).json()
+            self.assertEqual({hit["key"] for hit in near["hits"]}, {"x", "y"} | ({"o"} if metric == "dot" else set()))
+        self.refused("add", db, "--jsonl", "--metric", "dot", input=lines, model=False, says=["l2"])
+        self.refused("add", self.db, "--jsonl", "--metric", "cos", input=lines, model=False, says=["cosine, dot, l2"])
+        self.refused("add", self.db, "--jsonl", "--metric", "l2", input=b'{"key": "a", "text": "b"}\n', says=["bring a vector"])
+
     def test_bad_vectors_are_refused(self):
         self.assertEqual(self.add_vector(b"[1, 0, 0]").code, 0)
         for vector in (b"[NaN, 0, 0]", b"[1e39, 0, 0]", b"[1e999, 0, 0]", b"[0, 0, 0]", b"[1, 0]", b"[]", b'["1", 0, 0]', b"3"):

@@ -120,6 +120,35 @@ class IndexAndSearch(cli_harness.CliTest):
         keys = [hit["key"] for hit in self.ok("search", self.db, "cats", "--json").json()["hits"]]
         self.assertEqual(set(keys), {"ops/security.md"})
 
+    def test_questions_have_parts(self):
+        self.ok("index", "docs", "--db", self.db)
+        found = self.ok("search", self.db, "--like", "cats.txt", "--json").json()
+        self.assertNotIn("cats.txt", [hit["key"] for hit in found["hits"]])
+        self.assertEqual(found["like"], ["cats.txt"])
+        found = self.ok("search", self.db, "keys", "--also", "cats", "--also", "night", "--not", "dogs", "--any", "--json").json()
+        self.assertEqual((found["query"], found["also"], found["not"]), ("keys", ["cats", "night"], ["dogs"]))
+        self.assertEqual(found["explain"]["query_vectors"], 3)
+        found = self.ok("search", self.db, "keys", "--not-like", "cats.txt", "--json").json()
+        self.assertNotIn("cats.txt", [hit["key"] for hit in found["hits"]])
+        # Words behind an option with one value are the question.
+        found = self.ok("search", self.db, "--also", "cats", "keys", "--json").json()
+        self.assertEqual((found["query"], found["also"]), ("keys", ["cats"]))
+        self.refused("search", self.db, "--like", "none", code=2, says=["none"])
+        self.refused("search", self.db, "--not", "dogs", code=2, says=["no question"])
+
+    def test_a_search_out_of_time_has_an_exit_code_of_its_own(self):
+        self.ok("index", "docs", "--db", self.db)
+        self.refused("search", self.db, "keys", "--timeout", "0.000001", code=124, says=["deadline"])
+        self.ok("search", self.db, "keys", "--timeout", "600")
+
+    def test_stats_tell_memory_when_asked(self):
+        self.ok("index", "docs", "--db", self.db)
+        self.assertNotIn("memory", self.ok("stats", self.db, "--json").json())
+        memory = self.ok("stats", self.db, "--memory", "--json", model=False).json()["memory"]
+        self.assertGreater(memory["index_codes"], 0)
+        self.assertEqual(memory["total"], sum(value for name, value in memory.items() if name != "total"))
+        self.assertIn("in memory once searched", self.ok("stats", self.db, "--memory").text)
+
     def test_no_hits_is_exit_code_1(self):
         (self.scratch / "empty").mkdir()
         self.ok("index", "empty")

@@ -37,6 +37,7 @@ struct AddCommandOptions {
   std::string key;
   std::string title;
   std::string metadata;
+  std::string metric;  // empty: that of the collection, or cosine
   int batch = kUsualBatch;
   int passage_tokens = SplitOptions().passage_tokens;
   bool jsonl = false;
@@ -102,6 +103,9 @@ class Adding {
       NESTOR_RETURN_IF_ERROR(query::check_document(document, add_.split.enabled));
       embeds_ |= document.vector.empty();
     }
+    if (!options_.metric.empty()) {
+      NESTOR_RETURN_IF_ERROR(parse_metric(options_.metric).status());
+    }
     if (embeds_ && !is_database(options_.database)) {
       NESTOR_RETURN_IF_ERROR(planned_precision(context_, options_.precision).status());
     }
@@ -109,7 +113,18 @@ class Adding {
         Database opened,
         Database::open(options_.database, context_.open_options(options_.precision)));
     database_.emplace(std::move(opened));
-    return {};
+    return options_.metric.empty() ? Status() : make_collection();
+  }
+
+  // A collection is as wide as its first vector; one that is there must have this metric.
+  Status make_collection() {
+    NESTOR_ASSIGN_OR_RETURN(const Metric metric, parse_metric(options_.metric));
+    if (batch_.empty() || embeds_) {
+      return {StatusCode::kInvalidArgument,
+              "--metric is for documents that bring a vector each; texts are compared by cosine"};
+    }
+    const int width = static_cast<int>(batch_.front().vector.size());
+    return database_->create_collection(options_.collection, {width, metric}).status();
   }
 
   Status acknowledge() {
@@ -262,6 +277,8 @@ void add_add_command(CLI::App& app, Context& context) {
       .add_option("--passage-tokens", options->passage_tokens,
                   "Most model tokens in a passage, 16 to 1800")
       ->capture_default_str();
+  command.add_option("--metric", options->metric,
+                     "For a new collection of given vectors: cosine (default), dot, or l2");
   command.add_option("--precision", options->precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON")->excludes(ack);
   set_action(command, context, [options](Context& c) { return run_add(*options, c); });

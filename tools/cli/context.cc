@@ -36,6 +36,8 @@ ExitCode exit_code_of(const Status& status) {
       return kExitLocked;
     case StatusCode::kDataLoss:
       return kExitDataLoss;
+    case StatusCode::kDeadlineExceeded:
+      return kExitTimeout;
     case StatusCode::kCancelled:
       return kExitInterrupted;
     default:

@@ -24,6 +24,7 @@ enum ExitCode : int {
   kExitModelMismatch = 4,
   kExitLocked = 5,
   kExitDataLoss = 6,
+  kExitTimeout = 124,  // as timeout(1)
   kExitInterrupted = 130,
 };
 ExitCode exit_code_of(const Status& status);

@@ -29,7 +29,8 @@ Examples:
   nestor add my.db --jsonl < docs.jsonl     fill a database of your own
 
 Exit codes: 0 done, something found; 1 nothing found; 2 error; 3 no model in place; 4 the model is not
-the database's; 5 the database is in use by another process; 6 stored data is damaged; 130 interrupted.
+the database's; 5 the database is in use by another process; 6 stored data is damaged; 124 out of
+time (--timeout); 130 interrupted.
 Results go to standard output, everything else to standard error. NO_COLOR turns colours off.)";
 
 void add_global_options(CLI::App& app, Context& context) {

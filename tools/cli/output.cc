@@ -143,6 +143,7 @@ Json hit_as_json(const Hit& hit, const PathPrefix& paths) {
   json["bytes"] = {hit.bytes.begin, hit.bytes.end};
   if (hit.keyword_score > 0) json["keyword_score"] = hit.keyword_score;
   if (hit.fused_score > 0) json["fused_score"] = hit.fused_score;
+  if (hit.rerank_score.has_value()) json["rerank_score"] = *hit.rerank_score;
   if (hit.snippet.end > hit.snippet.begin) {
     json["snippet"] = {hit.snippet.begin, hit.snippet.end};
     json["matches"] = Json::array();
@@ -155,6 +156,9 @@ Json hit_as_json(const Hit& hit, const PathPrefix& paths) {
 Json explanation_as_json(const Explanation& explain) {
   Json json;
   json["mode"] = search_mode_name(explain.mode);
+  json["metric"] = metric_name(explain.metric);
+  json["query_vectors"] = explain.query_vectors;
+  json["query_cache_hits"] = explain.query_cache_hits;
   json["coarse_width"] = explain.coarse_width;
   json["coarse_bits"] = explain.coarse_bits;
   json["rerank_width"] = explain.rerank_width;

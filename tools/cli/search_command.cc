@@ -35,13 +35,20 @@ struct SearchCommandOptions {
   std::string precision = {};
   std::string vector;
   std::string vector_file;
+  std::vector<std::string> also;
+  std::vector<std::string> unlike;
+  std::vector<std::string> like_keys;
+  std::vector<std::string> unlike_keys;
+  double unlike_weight = Query().unlike_weight;
+  bool any = false;
+  double timeout = 0;  // seconds; 0: none
   bool index_first = false;
   bool explain = false;
   bool json = false;
   bool jsonl = false;
 };
 
-// Exactly one of the two is filled.
+// What was typed; at least one of the two, or keys of documents, makes a question.
 struct Question {
   std::string text;
   std::vector<float> vector;
@@ -74,12 +81,27 @@ Result<Question> question_of(const SearchCommandOptions& options, Context& conte
   for (const std::string& word : options.words) {
     question.text += (question.text.empty() ? "" : " ") + word;
   }
-  if (options.words.empty()) {
+  if (options.words.empty() && options.like_keys.empty() && options.also.empty()) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("there is no question. Ask one: nestor search {} \"…\"",
                               escape_for_terminal(options.target, false)));
   }
   return question;
+}
+
+Query query_of(const SearchCommandOptions& options, const Question& question) {
+  Query query;
+  if (!question.vector.empty()) query.like.vectors.push_back({question.vector});
+  const bool has_others =
+      !question.vector.empty() || !options.also.empty() || !options.like_keys.empty();
+  if (!question.text.empty() || !has_others) query.like.texts.push_back({question.text});
+  for (const std::string& text : options.also) query.like.texts.push_back({text});
+  for (const std::string& key : options.like_keys) query.like.keys.push_back({key});
+  for (const std::string& text : options.unlike) query.unlike.texts.push_back({text});
+  for (const std::string& key : options.unlike_keys) query.unlike.keys.push_back({key});
+  query.unlike_weight = options.unlike_weight;
+  if (options.any) query.combination = Combination::kBest;
+  return query;
 }
 
 // For `nestor FOLDER "…"`: the index is made or brought up to date, if nobody else is doing it.
@@ -132,17 +154,26 @@ Result<Database> open_database(const SearchCommandOptions& options, std::string&
   return Database::open(target.database, open);
 }
 
+void put_texts(Json& json, const char* name, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) json[name].push_back(json_text(text));
+}
+
 void print_hits(const SearchCommandOptions& options, const Question& question,
                 const SearchResult& found, const PathPrefix& paths, Context& context) {
   // An empty collection needs no embedding; the mode is then the one that would have been used.
   std::string precision = found.explain.precision;
   if (precision.empty()) {
     const Result<std::string> planned = planned_precision(context, options.precision);
-    precision = !question.vector.empty() ? "external" : planned.ok() ? planned.value() : "";
+    const bool embeds = !question.text.empty() || !options.also.empty() || !options.unlike.empty();
+    precision = !embeds ? "external" : planned.ok() ? planned.value() : "";
   }
   if (options.json) {
     Json json = new_json();
     if (question.vector.empty()) json["query"] = json_text(question.text);
+    put_texts(json, "also", options.also);
+    put_texts(json, "not", options.unlike);
+    put_texts(json, "like", options.like_keys);
+    put_texts(json, "not_like", options.unlike_keys);
     json["collection"] = options.search.collection;
     json["precision"] = precision;
     json["query_tokens"] = found.query_token_count;
@@ -176,7 +207,7 @@ void print_footer(const SearchCommandOptions& options, const SearchResult& found
                     with_thousands(found.query_token_count)));
   }
   const std::string mode =
-      explain.precision.empty() ? "given vector" : explain.precision + " " + explain.backend;
+      explain.precision.empty() ? "stored vectors" : explain.precision + " " + explain.backend;
   context.note(fmt::format("{} in {}  ({}; {})", counted(std::int64_t(found.hits.size()), "result"),
                            seconds_text(seconds), plan_for_people(explain), mode));
   if (!options.explain) return;
@@ -218,14 +249,17 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   if (!opened.ok()) return context.fail(opened.status());
   const Database database = std::move(opened).value();
 
+  const Query query = query_of(options, question.value());
   // The model is loaded before the clock starts; where that fails, the search says why.
-  if (question.value().vector.empty()) {
+  if (!query.like.texts.empty() || !query.unlike.texts.empty()) {
     [[maybe_unused]] const Result<Embedder> loaded = database.embedder();
   }
   const auto start = std::chrono::steady_clock::now();
-  const Result<SearchResult> found = question.value().vector.empty()
-                                         ? database.search(question.value().text, search)
-                                         : database.search_vector(question.value().vector, search);
+  if (options.timeout > 0) {
+    search.deadline = start + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                  std::chrono::duration<double>(options.timeout));
+  }
+  const Result<SearchResult> found = database.search(query, search);
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
   if (!found.ok()) return context.fail(found.status());
   print_hits(options, question.value(), found.value(),
@@ -251,7 +285,7 @@ void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
                      "What meaning counts in hybrid, 0 to 1 (default: 0.83; rrf: 0.5)");
   command.add_option("--offset", options.search.offset, "Leave out so many of the best");
   command.add_option("--min-score", options.search.min_score,
-                     "Leave out passages with a lower cosine, -1 to 1");
+                     "Leave out passages with a lower score; cosines: -1 to 1");
   command.add_option("--per-document", options.search.per_document,
                      "At most so many passages of one document");
   command
@@ -263,6 +297,24 @@ void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
                      "1: the nearest; less: the nearest that say something else (MMR's lambda)");
   command.add_option("--snippet", options.search.snippet_bytes,
                      "In JSON: where the words stand, in about so many bytes");
+}
+
+void add_part_options(CLI::App& command, SearchCommandOptions& options) {
+  const auto list = [&](const char* name, std::vector<std::string>& values, const char* help) {
+    command.add_option(name, values, help)->allow_extra_args(false);
+  };
+  list("--also", options.also, "A text more to be near to; as often as needed, as the next three");
+  list("--like", options.like_keys, "KEY: more like this document, which is left out itself");
+  list("--not", options.unlike, "A text to be away from");
+  list("--not-like", options.unlike_keys, "KEY: a document to be away from");
+  command.add_option("--not-weight", options.unlike_weight, "What those to be away from count")
+      ->capture_default_str();
+  command.add_flag("--any", options.any,
+                   "Near to any one of the texts and documents (default: to all of them together)");
+  command
+      .add_option("--timeout", options.timeout,
+                  "Seconds that the search may take, without loading the model; exit code 124")
+      ->check(CLI::Range(1e-6, 1e6).description(""));
 }
 
 void add_output_options(CLI::App& command, SearchCommandOptions& options) {
@@ -297,6 +349,7 @@ void add_search_command(CLI::App& app, Context& context) {
                      "Width of the second pass (default: chosen)");
   command.add_option("--candidates", options->search.candidate_count,
                      "Passages that the first pass hands on (default: chosen)");
+  add_part_options(command, *options);
   add_ranking_options(command, *options);
   command.add_option("--precision", options->precision, kPrecisionHelp);
   CLI::Option* vector =

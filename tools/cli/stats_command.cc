@@ -3,7 +3,11 @@
 
 #include <ctime>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
+#include "core/macros.h"
 #include "core/text.h"
 #include "query/folder_sync.h"
 #include "tools/cli/command.h"
@@ -20,6 +24,7 @@ struct StatsOptions {
   std::string target;
   std::string database;
   bool json = false;
+  bool memory = false;
 };
 
 std::string attribute_of(const Database& database, const std::string& collection,
@@ -28,7 +33,57 @@ std::string attribute_of(const Database& database, const std::string& collection
   return value.ok() ? value.value() : std::string();
 }
 
-void print_json(const Stats& stats, const Database& database, Context& context) {
+// Names in JSON and for people.
+struct MemoryPart {
+  const char* name;
+  const char* title;
+  std::int64_t MemoryUsage::*bytes;
+};
+constexpr MemoryPart kMemoryParts[] = {
+    {"index_codes", "codes", &MemoryUsage::index_codes},
+    {"index_rows", "rows in full precision", &MemoryUsage::index_rows},
+    {"filter_sets", "filters", &MemoryUsage::filter_sets},
+    {"filter_masks", "filters over codes", &MemoryUsage::filter_masks},
+    {"keyword_lists", "words", &MemoryUsage::keyword_lists},
+    {"query_cache", "questions", &MemoryUsage::query_cache},
+    {"block_cache", "RocksDB blocks", &MemoryUsage::block_cache},
+    {"write_buffers", "RocksDB write buffers", &MemoryUsage::write_buffers},
+    {"table_readers", "RocksDB tables", &MemoryUsage::table_readers},
+};
+
+// What searching needs is loaded first: one search in each collection, without a model.
+Result<MemoryUsage> memory_of(const Database& database, const Stats& stats, Context& context) {
+  for (const CollectionStats& collection : stats.collections) {
+    if (collection.passages == 0) continue;
+    std::vector<float> any(static_cast<std::size_t>(collection.width), 0.0F);
+    any[0] = 1;
+    NESTOR_RETURN_IF_ERROR(
+        database.search_vector(any, {.k = 1, .collection = collection.name, .stop = context.stop})
+            .status());
+  }
+  return database.memory_usage();
+}
+
+Json memory_as_json(const MemoryUsage& usage) {
+  Json json;
+  for (const MemoryPart& part : kMemoryParts) json[part.name] = usage.*part.bytes;
+  json["total"] = usage.total();
+  return json;
+}
+
+std::string memory_text(const MemoryUsage& usage) {
+  std::string parts;
+  for (const MemoryPart& part : kMemoryParts) {
+    if (usage.*part.bytes == 0) continue;
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", part.title,
+                         bytes_text(static_cast<double>(usage.*part.bytes)));
+  }
+  return fmt::format("in memory once searched: {} ({})\n",
+                     bytes_text(static_cast<double>(usage.total())), parts);
+}
+
+void print_json(const Stats& stats, const MemoryUsage* memory, const Database& database,
+                Context& context) {
   Json json = new_json();
   json["path"] = json_text(stats.path);
   json["format_version"] = stats.format_version;
@@ -44,12 +99,14 @@ void print_json(const Stats& stats, const Database& database, Context& context) 
     entry["space"] = collection.space;
     entry["model"] = collection.model;
     entry["precision"] = collection.precision;
+    entry["metric"] = metric_name(collection.metric);
     entry["text_bytes"] = collection.text_bytes;
     entry["truncated_passages"] = collection.truncated_passages;
     const std::string folder = attribute_of(database, collection.name, query::kFolderAttribute);
     if (!folder.empty()) entry["folder"] = json_text(folder);
     json["collections"].push_back(std::move(entry));
   }
+  if (memory != nullptr) json["memory"] = memory_as_json(*memory);
   context.print(json_line(json));
 }
 
@@ -79,7 +136,8 @@ void print_for_people(const Stats& stats, const Database& database, Context& con
     if (collection.width == 0) {
       context.print("  no vectors yet\n");
     } else if (collection.space == "external") {
-      context.print(fmt::format("  {} wide, vectors brought by the caller\n", collection.width));
+      context.print(fmt::format("  {} wide, vectors brought by the caller, compared by {}\n",
+                                collection.width, metric_name(collection.metric)));
     } else {
       context.print(fmt::format("  {} wide, {}, {}, space {}…\n", collection.width,
                                 escape_for_terminal(collection.model, false), collection.precision,
@@ -105,10 +163,17 @@ int run_stats(const StatsOptions& options, Context& context) {
   if (!database.ok()) return context.fail(database.status());
   const Result<Stats> stats = database.value().stats();
   if (!stats.ok()) return context.fail(stats.status());
+  std::optional<MemoryUsage> memory;
+  if (options.memory) {
+    const Result<MemoryUsage> usage = memory_of(database.value(), stats.value(), context);
+    if (!usage.ok()) return context.fail(usage.status());
+    memory = usage.value();
+  }
   if (options.json) {
-    print_json(stats.value(), database.value(), context);
+    print_json(stats.value(), memory.has_value() ? &*memory : nullptr, database.value(), context);
   } else {
     print_for_people(stats.value(), database.value(), context);
+    if (memory.has_value()) context.print(memory_text(*memory));
   }
   return kExitOk;
 }
@@ -120,6 +185,8 @@ void add_stats_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<StatsOptions>();
   command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
   command.add_option("--db", options->database, "The database of the folder, if it was named");
+  command.add_flag("--memory", options->memory,
+                   "Also what a process holds in memory once it has searched it");
   command.add_flag("--json", options->json, "As JSON");
   set_action(command, context, [options](Context& c) { return run_stats(*options, c); });
 }

@@ -32,6 +32,7 @@
 #include "nestor/export.h"
 #include "nestor/filter.h"
 #include "nestor/options.h"
+#include "nestor/query.h"
 #include "nestor/recall.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
@@ -46,6 +47,9 @@ struct OpenOptions {
   // use one that is loaded already (several databases may share it).
   EmbedderOptions embedder = {};
   std::optional<Embedder> shared_embedder = {};
+  // Embeddings of questions are kept, the latest used, up to so many bytes (some 3.5 kB a
+  // question); 0: none.
+  std::int64_t query_cache_bytes = std::int64_t{4} << 20;
   LogCallback log = {};
 };
 
@@ -89,8 +93,11 @@ struct MetadataChange {
 
 struct CollectionOptions {
   // 0: the texts are embedded by the model. Otherwise bring-your-own vectors of this width (1 to
-  // 65,536), compared by cosine, and no model is needed.
+  // 65,536), compared by `metric`, and no model is needed.
   int vector_width = 0;
+  // Other than cosine: for vectors of one's own only, which are kept and compared as they are (of
+  // length 1e18 at most; zero is one of them).
+  Metric metric = Metric::kCosine;
 };
 
 struct CollectionStats {
@@ -101,6 +108,7 @@ struct CollectionStats {
   std::string space;      // hex; "external" for bring-your-own vectors
   std::string model;      // the model's name
   std::string precision;  // numeric mode of the rows: "f32", "external", "mixed"
+  Metric metric = Metric::kCosine;
   std::int64_t text_bytes = 0;
   std::int64_t truncated_passages = 0;
 };
@@ -111,6 +119,22 @@ struct Stats {
   std::uint64_t sequence = 0;  // of the last committed batch
   std::int64_t disk_bytes = 0;
   std::vector<CollectionStats> collections;
+};
+
+// Bytes in this process's memory, by what they are for. Mapped files are told apart: their pages
+// are the system's to take back.
+struct MemoryUsage {
+  std::int64_t index_codes = 0;              // codes of the collections searched so far
+  std::int64_t index_rows = 0;               // full-precision rows and prefixes beside them
+  std::int64_t filter_sets = 0;              // rows found by filters
+  std::int64_t filter_masks = 0;             // the same as masks over the codes
+  std::int64_t keyword_lists = 0;            // postings
+  std::int64_t query_cache = 0;              // embeddings of questions
+  std::int64_t block_cache = 0;              // RocksDB: blocks of tables
+  std::int64_t write_buffers = 0;            // RocksDB: what is not in tables yet
+  std::int64_t table_readers = 0;            // RocksDB: indexes and filters of open tables
+  std::int64_t model_file = 0;               // mapped; 0 while the model is not loaded or another's
+  [[nodiscard]] std::int64_t total() const;  // without model_file
 };
 
 struct VerifyReport {
@@ -193,8 +217,11 @@ class NESTOR_API Database {
   // Passages that answer the question, by meaning, by words or by both (options.mode).
   // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,
   // kFailedPrecondition (words of a collection whose words are not indexed: what to do),
-  // kCancelled.
+  // kCancelled, kDeadlineExceeded, those of options.rerank.
   Result<SearchResult> search(std::string_view query, const SearchOptions& options = {}) const;
+  // The same for a question of several parts. Errors: also kNotFound (a key that is not there).
+  // Cost: an embedding a text, the vectors of each document; kBest a search a part.
+  Result<SearchResult> search(const Query& query, const SearchOptions& options = {}) const;
   // The same for a vector of the collection's width; it need not have unit length.
   Result<SearchResult> search_vector(std::span<const float> vector,
                                      const SearchOptions& options = {}) const;
@@ -213,6 +240,8 @@ class NESTOR_API Database {
   Result<RecallReport> measure_recall(const RecallOptions& options = {}) const;
 
   Result<Stats> stats() const;
+  // What is held now; nothing is loaded for it.
+  Result<MemoryUsage> memory_usage() const;
   // Reads everything: checksums, counts, digests, both directions between documents and passages.
   // Errors: kIoError, kCancelled; damage is not an error of the call but of the report.
   Result<VerifyReport> verify(std::stop_token stop = {}) const;

@@ -6,6 +6,7 @@
 #include "nestor/embedder.h"
 #include "nestor/filter.h"
 #include "nestor/options.h"
+#include "nestor/query.h"
 #include "nestor/recall.h"
 #include "nestor/search.h"
 #include "nestor/status.h"

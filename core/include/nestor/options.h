@@ -31,6 +31,17 @@ NESTOR_API const char* role_name(Role role);
 // Errors: kInvalidArgument names the roles there are.
 NESTOR_API Result<Role> parse_role(std::string_view name);
 
+// How two vectors compare; more is nearer in each. STORED: never renumber.
+enum class Metric : std::uint32_t {
+  kCosine = 0,  // of the angle between them, -1 to 1; their lengths do not count
+  kDot = 1,     // inner product of the vectors as they are
+  kL2 = 2,      // minus their Euclidean distance: 0 where they are equal
+};
+// "cosine", "dot", "l2".
+NESTOR_API const char* metric_name(Metric metric);
+// Errors: kInvalidArgument names the metrics there are.
+NESTOR_API Result<Metric> parse_metric(std::string_view name);
+
 enum class LogLevel : int { kInfo = 0, kWarning = 1 };
 // Must not throw and must not call back into the object that logs.
 using LogCallback = std::function<void(LogLevel level, std::string_view message)>;

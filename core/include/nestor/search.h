@@ -1,7 +1,11 @@
 // What a search is asked and what it gives. Threads: values.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -39,6 +43,21 @@ struct FusionOptions {
   double rank_constant = 60;
 };
 
+struct Hit;
+
+// What an own second opinion is asked: candidates best first, with text, title and metadata.
+struct RerankRequest {
+  std::string_view query;           // the texts of the question, a line each; empty for vectors
+  std::span<const Hit> candidates;  // at most SearchOptions::rerank_count
+  // The search's own; it cannot stop the callback, which may look at them.
+  std::stop_token stop;
+  std::chrono::steady_clock::time_point deadline;
+};
+// One finite score a candidate, in their order; more is better. Called once a search, from the
+// thread that searches (in a batch several at once), with no lock of the database but the one that
+// close() waits for. What it throws becomes kInternal.
+using RerankCallback = std::function<Result<std::vector<double>>(const RerankRequest& request)>;
+
 struct SearchOptions {
   std::int64_t k = 10;  // passages to return, 1 to 10,000
   std::string collection = kDefaultCollection;
@@ -58,8 +77,10 @@ struct SearchOptions {
   // Candidates of the coarse pass that are ranked again; 0: chosen by the planner. At least k are
   // kept.
   std::int64_t candidate_count = 0;
-  std::int64_t offset = 0;        // passages to pass over, best first; with k at most 10,000
-  double min_score = -1;          // passages with a lower exact cosine are left out, -1 to 1
+  std::int64_t offset = 0;  // passages to pass over, best first; with k at most 10,000
+  // Passages with a lower score are left out: for cosines -1 to 1; for the inner product any
+  // number; for distances minus the greatest one that is near enough.
+  std::optional<double> min_score = {};
   std::int64_t per_document = 0;  // the most passages of one document; 0: any number
   // Variety (maximal marginal relevance): 1 ranks by relevance alone, 0 by difference from the
   // passages before alone.
@@ -67,20 +88,35 @@ struct SearchOptions {
   // About how long Hit::snippet is; 0: none is made. Cost: some 0.2 ms a kilobyte of passage.
   std::int64_t snippet_bytes = 0;
   Role role = Role::kQuery;  // the prompt of the question
+  // Puts the first rerank_count hits into an order of its own, after everything above has chosen
+  // them and before offset and k cut; hits behind them keep their order.
+  RerankCallback rerank = {};
+  std::int64_t rerank_count = 50;  // 1 to 10,000
+  // The search ends with kDeadlineExceeded once this has passed, and with kCancelled once asked to
+  // stop. Both are looked at before and after the filter, the embedding, a scan of codes (5 ms a
+  // million passages) and the rerank callback; and within the rest after every 1,024 plain rows,
+  // 4,096 passages with the words, a word's list, 256 rows ranked, a pick for variety, a hit. So
+  // the end comes late by the longest of these: mostly one embedding (30 ms for 256 tokens), a
+  // filter never met before, or the callback. Loading or building a collection's index at its first
+  // search goes on to its end, since other searches wait for it too.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::stop_token stop = {};
 };
 
 struct Hit {
   std::string key;           // of the document
   std::int64_t passage = 0;  // its passage, from 0
-  double score = 0;          // exact cosine at the full width, whatever the plan or the mode was
+  // Exact, at the full width, whatever the plan or the mode was: the cosine; in collections of
+  // another metric the inner product, or minus the Euclidean distance. More is nearer.
+  double score = 0;
   double keyword_score = 0;  // BM25; 0 in vector mode and where no word of the query stands
   double fused_score = 0;    // what hybrid mode ranked by
-  std::string title;         // of the document
-  std::string text;          // of the passage
-  std::string heading_path;  // "Chapter > Section", empty when there is none
-  Metadata metadata;         // of the document
-  ByteRange bytes;           // of the passage in the document's text
+  std::optional<double> rerank_score = {};  // what SearchOptions::rerank gave it
+  std::string title;                        // of the document
+  std::string text;                         // of the passage
+  std::string heading_path;                 // "Chapter > Section", empty when there is none
+  Metadata metadata;                        // of the document
+  ByteRange bytes;                          // of the passage in the document's text
   LineRange lines;
   // Of `text`: the part that shows why it was found, and the query's words in it.
   ByteRange snippet = {};
@@ -90,8 +126,11 @@ struct Hit {
 // What a search did, for people who ask why.
 struct Explanation {
   SearchMode mode = SearchMode::kVector;
-  int coarse_width = 0;  // 0 in keyword mode
-  int coarse_bits = 0;   // of a component; 32: full precision
+  Metric metric = Metric::kCosine;  // of the collection
+  int query_vectors = 0;            // searched for: 1, or a part each (Combination::kBest)
+  int query_cache_hits = 0;         // texts of the question whose embedding was kept from before
+  int coarse_width = 0;             // 0 in keyword mode
+  int coarse_bits = 0;              // of a component; 32: full precision
   int rerank_width = 0;
   std::int64_t scan_count = 0;       // codes: passages whose whole code was scored
   std::int64_t candidate_count = 0;  // ranked at rerank_width
@@ -110,13 +149,14 @@ struct Explanation {
   double rerank_seconds = 0;
   double keyword_seconds = 0;
   double fetch_seconds = 0;
+  double callback_seconds = 0;  // of SearchOptions::rerank
 };
 
 struct SearchResult {
-  // Best first by the rerank width, by BM25 or by the fused score; fewer than k only if the
-  // collection, the words or min_score give no more.
+  // Best first by the rerank width, by BM25, by the fused score or as the callback has it; fewer
+  // than k only if the collection, the words or min_score give no more.
   std::vector<Hit> hits;
-  int query_token_count = 0;  // 0 for a given vector
+  int query_token_count = 0;  // of all texts; 0 for a given vector
   bool query_truncated = false;
   Explanation explain;
 };

@@ -34,6 +34,7 @@ enum class StatusCode : int {
   kAlreadyExists = 12,  // the name is taken
   kOutOfMemory = 13,    // an allocation failed
   kInternal = 14,       // a defect of Nestor or of a library below it
+  kDeadlineExceeded = 15,  // the caller's deadline passed
 };
 
 // The code's name in the form of messages: "invalid argument", "data loss".

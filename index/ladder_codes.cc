@@ -44,9 +44,18 @@ struct LadderCodes::Owned {
       : blocks(aligned_words(rows * layout.scan_words)),
         rest(aligned_words(rows * layout.rest_words)),
         ids(new std::uint64_t[static_cast<std::size_t>(rows)]) {}
+  void put(LadderLayout layout, std::int64_t place, const std::uint32_t* words) {
+    std::uint32_t* block =
+        blocks.get() + place / kBlockRows * layout.scan_words * kBlockRows + place % kBlockRows;
+    for (int word = 0; word < layout.scan_words; ++word) block[word * kBlockRows] = words[word];
+    std::copy_n(words + layout.scan_words, layout.rest_words,
+                rest.get() + place * layout.rest_words);
+  }
   AlignedWords blocks;
   AlignedWords rest;
   std::unique_ptr<std::uint64_t[]> ids;
+  std::vector<std::uint32_t> places;  // of rows in lists
+  std::vector<std::uint32_t> ranks;
 };
 
 LadderCodes::LadderCodes(LadderLayout layout) : layout_(layout) {
@@ -59,7 +68,8 @@ LadderCodes& LadderCodes::operator=(LadderCodes&&) noexcept = default;
 std::int64_t LadderCodes::memory_bytes() const {
   std::int64_t rows = 0;
   for (const LadderSegment& segment : segments_) rows += segment.capacity;
-  return rows * layout_.row_bytes() + static_cast<std::int64_t>(live_.capacity() * 8);
+  return rows * layout_.row_bytes() + 8 * listed_rows() +
+         static_cast<std::int64_t>(live_.capacity() * 8 + list_begins_.capacity() * 4);
 }
 
 std::size_t LadderCodes::segment_of(std::int64_t position) const {
@@ -71,7 +81,8 @@ std::size_t LadderCodes::segment_of(std::int64_t position) const {
 
 std::uint64_t LadderCodes::id_at(std::int64_t position) const {
   const LadderSegment& segment = segments_[segment_of(position)];
-  return segment.ids[position - segment.first];
+  const std::int64_t at = position - segment.first;
+  return segment.ids[segment.ranks == nullptr ? at : segment.ranks[at]];
 }
 
 std::int64_t LadderCodes::find(std::uint64_t id) const {
@@ -83,10 +94,20 @@ std::int64_t LadderCodes::find(std::uint64_t id) const {
   const std::uint64_t* end = segment.ids + segment.rows;
   const std::uint64_t* found = std::lower_bound(segment.ids, end, id);
   if (found == end || *found != id) return -1;
-  const std::int64_t position = segment.first + (found - segment.ids);
-  return (live_[static_cast<std::size_t>(position / kLiveBits)] >> (position % kLiveBits) & 1) != 0
-             ? position
-             : -1;
+  const std::int64_t rank = found - segment.ids;
+  const std::int64_t position =
+      segment.first + (segment.places == nullptr ? rank : segment.places[rank]);
+  return is_live(position) ? position : -1;
+}
+
+void LadderCodes::each_live(const std::function<void(std::int64_t position)>& visit) const {
+  for (const LadderSegment& segment : segments_) {
+    for (std::int64_t rank = 0; rank < segment.rows; ++rank) {
+      const std::int64_t position =
+          segment.first + (segment.places == nullptr ? rank : segment.places[rank]);
+      if (is_live(position)) visit(position);
+    }
+  }
 }
 
 void LadderCodes::row(std::int64_t position, std::uint32_t* words) const {
@@ -115,7 +136,7 @@ Status LadderCodes::reserve(std::int64_t row_count) {
     if (row_count <= spare) return {};
     const std::int64_t usual = std::clamp(row_count_ / 4, kLeastSegmentRows, kMostSegmentRows);
     const std::int64_t capacity = whole_words(std::max(usual, row_count - spare)) * kLiveBits;
-    auto owned = std::make_unique<Owned>(layout_, capacity);
+    auto owned = std::make_shared<Owned>(layout_, capacity);
     const LadderSegment segment{.blocks = owned->blocks.get(),
                                 .rest = owned->rest.get(),
                                 .ids = owned->ids.get(),
@@ -140,11 +161,7 @@ void LadderCodes::append(std::uint64_t id, const std::uint32_t* words) {
   LadderSegment& segment = segments_[filling_];
   Owned& owned = *owned_[filling_ - (segments_.size() - owned_.size())];
   const std::int64_t at = segment.rows++;
-  std::uint32_t* block =
-      owned.blocks.get() + at / kBlockRows * layout_.scan_words * kBlockRows + at % kBlockRows;
-  for (int word = 0; word < layout_.scan_words; ++word) block[word * kBlockRows] = words[word];
-  std::copy_n(words + layout_.scan_words, layout_.rest_words,
-              owned.rest.get() + at * layout_.rest_words);
+  owned.put(layout_, at, words);
   owned.ids[static_cast<std::size_t>(at)] = id;
   if (row_count_ % kLiveBits == 0) live_.push_back(0);
   live_.back() |= std::uint64_t{1} << (row_count_ % kLiveBits);
@@ -158,47 +175,148 @@ bool LadderCodes::remove(std::uint64_t id) {
   live_[static_cast<std::size_t>(position / kLiveBits)] &=
       ~(std::uint64_t{1} << (position % kLiveBits));
   ++dead_count_;
+  ++removed_count_;
   return true;
 }
 
 Status LadderCodes::sweep() {
-  LadderCodes swept(layout_);
-  NESTOR_RETURN_IF_ERROR(swept.reserve(live_count()));
   try {
-    std::vector<std::uint32_t> words(
-        static_cast<std::size_t>(layout_.scan_words + layout_.rest_words));
-    for (std::int64_t position = 0; position < row_count_; ++position) {
-      if ((live_[static_cast<std::size_t>(position / kLiveBits)] >> (position % kLiveBits) & 1) ==
-          0) {
-        continue;
+    // The list of each live row that is in one, in the order of the ids.
+    std::vector<std::uint32_t> lists;
+    const std::int64_t listed = listed_rows();
+    if (listed > 0) {
+      std::vector<std::uint32_t> list_of_place(static_cast<std::size_t>(listed));
+      for (std::size_t list = 0; list + 1 < list_begins_.size(); ++list) {
+        std::fill(list_of_place.begin() + list_begins_[list],
+                  list_of_place.begin() + list_begins_[list + 1], static_cast<std::uint32_t>(list));
       }
-      row(position, words.data());
-      swept.append(id_at(position), words.data());
+      for (std::int64_t rank = 0; rank < listed; ++rank) {
+        const std::uint32_t place = segments_.front().places[rank];
+        if (is_live(place)) lists.push_back(list_of_place[place]);
+      }
     }
-  } catch (const std::bad_alloc&) {
+    const std::int64_t list_count = static_cast<std::int64_t>(list_begins_.size()) - 1;
+    NESTOR_ASSIGN_OR_RETURN(LadderCodes swept,
+                            sorted(*this, lists, std::max<std::int64_t>(list_count, 0)));
+    *this = std::move(swept);
+  } catch (const std::exception&) {  // bad_alloc or length_error
     return {StatusCode::kOutOfMemory, "ladder codes: no memory to sweep; free memory"};
   }
-  swept.last_id_ = last_id_;
-  *this = std::move(swept);
   return {};
 }
 
-Status LadderCodes::adopt(const LadderSegment& segment, std::unique_ptr<MappedFile> file) {
-  NESTOR_CHECK(row_count_ == 0 && segments_.empty() && segment.rows % kLiveBits == 0,
-               "only an empty ladder adopts, and only whole words of marks");
-  if (segment.rows == 0) return {};
+Result<LadderCodes> LadderCodes::sorted(const LadderCodes& from,
+                                        std::span<const std::uint32_t> lists,
+                                        std::int64_t list_count) {
   try {
-    live_.assign(static_cast<std::size_t>(whole_words(segment.rows)), ~std::uint64_t{0});
-    segments_.push_back(segment);
-  } catch (const std::exception&) {
+    LadderCodes made(from.layout_);
+    if (list_count > 0) NESTOR_RETURN_IF_ERROR(made.put_sorted(from, lists, list_count));
+    const auto listed = static_cast<std::int64_t>(lists.size());
+    NESTOR_RETURN_IF_ERROR(made.reserve(from.live_count() - listed));
+    std::vector<std::uint32_t> words(
+        static_cast<std::size_t>(from.layout_.scan_words + from.layout_.rest_words));
+    std::int64_t seen = 0;
+    from.each_live([&](std::int64_t position) {
+      if (seen++ < listed) return;
+      from.row(position, words.data());
+      made.append(from.id_at(position), words.data());
+    });
+    made.last_id_ = from.last_id_;
+    return made;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return Status(StatusCode::kOutOfMemory, "ladder codes: no memory for rows in lists");
+  }
+}
+
+// Into an empty one: a counting sort, so that rows of a list keep the order of their ids.
+Status LadderCodes::put_sorted(const LadderCodes& from, std::span<const std::uint32_t> lists,
+                               std::int64_t list_count) {
+  std::vector<std::uint32_t> begins(static_cast<std::size_t>(list_count) + 1);
+  for (const std::uint32_t list : lists) ++begins[list + 1];
+  for (std::size_t list = 1; list < begins.size(); ++list) begins[list] += begins[list - 1];
+  const std::size_t rows = lists.size();
+  const std::int64_t capacity = whole_words(static_cast<std::int64_t>(rows)) * kLiveBits;
+  auto owned = std::make_shared<Owned>(layout_, capacity);
+  owned->places.resize(rows);
+  owned->ranks.resize(rows);
+  std::vector<std::uint32_t> next(begins.begin(), begins.end() - 1);
+  std::vector<std::uint32_t> words(
+      static_cast<std::size_t>(layout_.scan_words + layout_.rest_words));
+  std::size_t rank = 0;
+  from.each_live([&](std::int64_t position) {
+    if (rank == rows) return;
+    const std::uint32_t place = next[lists[rank]]++;
+    owned->places[rank] = place;
+    owned->ranks[place] = static_cast<std::uint32_t>(rank);
+    owned->ids[rank] = from.id_at(position);
+    from.row(position, words.data());
+    owned->put(layout_, place, words.data());
+    last_id_ = owned->ids[rank];
+    ++rank;
+  });
+  const LadderSegment segment{.blocks = owned->blocks.get(),
+                              .rest = owned->rest.get(),
+                              .ids = owned->ids.get(),
+                              .places = owned->places.data(),
+                              .ranks = owned->ranks.data(),
+                              .rows = static_cast<std::int64_t>(rows),
+                              .capacity = capacity,
+                              .first = 0};
+  owned_.reserve(1);
+  NESTOR_RETURN_IF_ERROR(adopt({&segment, 1}, std::move(begins), nullptr));
+  if (rows > 0) owned_.push_back(std::move(owned));
+  return {};
+}
+
+Status LadderCodes::adopt(std::span<const LadderSegment> segments,
+                          std::vector<std::uint32_t> list_begins,
+                          std::unique_ptr<MappedFile> file) {
+  NESTOR_CHECK(row_count_ == 0 && segments_.empty(), "only an empty ladder adopts");
+  try {
+    std::int64_t places = 0;
+    for (const LadderSegment& segment : segments) places += whole_words(segment.rows) * kLiveBits;
+    live_.reserve(static_cast<std::size_t>(whole_words(places)));
+    segments_.reserve(segments.size());
+    file_ = std::move(file);
+  } catch (const std::exception&) {  // bad_alloc or length_error
     return {StatusCode::kOutOfMemory, "ladder codes: no memory for the marks of a file's rows"};
   }
-  segments_.back().first = 0;
-  segments_.back().capacity = segment.rows;
-  file_ = std::move(file);
-  row_count_ = segment.rows;
-  last_id_ = segment.ids[segment.rows - 1];
+  for (LadderSegment segment : segments) {
+    if (segment.rows == 0) continue;
+    segment.first = row_count_;
+    segment.capacity = whole_words(segment.rows) * kLiveBits;
+    live_.insert(live_.end(), static_cast<std::size_t>(segment.rows / kLiveBits),
+                 ~std::uint64_t{0});
+    const std::int64_t left = segment.rows % kLiveBits;
+    NESTOR_CHECK(left == 0 || segment.places != nullptr, "rows that fill no word of marks");
+    if (left > 0) live_.push_back((std::uint64_t{1} << left) - 1);
+    row_count_ += segment.capacity;
+    dead_count_ += segment.capacity - segment.rows;
+    last_id_ = segment.ids[segment.rows - 1];
+    if (segment.places != nullptr) list_begins_ = std::move(list_begins);
+    segments_.push_back(segment);
+  }
+  filling_ = segments_.size();
   return {};
+}
+
+Result<LadderCodes> LadderCodes::frozen() const {
+  try {
+    LadderCodes same(layout_);
+    same.segments_ = segments_;
+    same.owned_ = owned_;
+    same.filling_ = filling_;
+    same.file_ = file_;
+    same.live_ = live_;
+    same.list_begins_ = list_begins_;
+    same.row_count_ = row_count_;
+    same.dead_count_ = dead_count_;
+    same.removed_count_ = removed_count_;
+    same.last_id_ = last_id_;
+    return same;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return Status(StatusCode::kOutOfMemory, "ladder codes: no memory for a second look at them");
+  }
 }
 
 }  // namespace nestor::index

@@ -3,11 +3,15 @@
 // candidate costs one read. Rows are appended to segments that never move; a mapped file may be the
 // first segment. A removed row keeps its place until the owner sweeps.
 //
-// A position counts rows from the first segment on, dead ones too; positions ascend with ids.
+// A position counts rows from the first segment on, dead ones too; positions ascend with ids. Only
+// in a first segment that is sorted into lists (code_lists.h) do they not: there the rows of a list
+// lie together, within it by id, and two tables lead from the order of the ids to the places.
 // Threads: const calls at once; the others need the owner's exclusive lock.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,7 +31,10 @@ struct LadderLayout {
 struct LadderSegment {
   const std::uint32_t* blocks = nullptr;  // (capacity / 16, scan_words, 16)
   const std::uint32_t* rest = nullptr;    // (capacity, rest_words)
-  const std::uint64_t* ids = nullptr;     // (capacity)
+  const std::uint64_t* ids = nullptr;     // (capacity), ascending
+  // Of a segment in lists, else null: where the i-th id's row lies, and which id lies in a place.
+  const std::uint32_t* places = nullptr;  // (rows)
+  const std::uint32_t* ranks = nullptr;   // (rows)
   std::int64_t rows = 0;
   std::int64_t capacity = 0;  // a multiple of 64
   std::int64_t first = 0;     // position of its first row, a multiple of 64
@@ -44,6 +51,8 @@ class LadderCodes {
   [[nodiscard]] std::span<const LadderSegment> segments() const { return segments_; }
   [[nodiscard]] std::int64_t row_count() const { return row_count_; }
   [[nodiscard]] std::int64_t live_count() const { return row_count_ - dead_count_; }
+  // No row in between was removed: only places between segments are without one.
+  [[nodiscard]] bool all_live() const { return removed_count_ == 0; }
   [[nodiscard]] std::optional<std::uint64_t> last_id() const { return last_id_; }
   // One bit a position, in words of 64; zero past the end.
   [[nodiscard]] std::span<const std::uint64_t> live() const { return live_; }
@@ -54,33 +63,60 @@ class LadderCodes {
   [[nodiscard]] std::int64_t find(std::uint64_t id) const;
   // A live row's whole code, scan words first. REQUIRES: position < row_count().
   void row(std::int64_t position, std::uint32_t* words) const;
+  // Visits the positions of all live rows in the order of their ids.
+  void each_live(const std::function<void(std::int64_t position)>& visit) const;
+  // Where each list begins, and the end of the last, counted in rows of the first segment; empty
+  // without lists.
+  [[nodiscard]] std::span<const std::uint32_t> list_begins() const { return list_begins_; }
+  [[nodiscard]] std::int64_t listed_rows() const {
+    return list_begins_.empty() ? 0 : segments_.front().rows;
+  }
 
   // Room for that many more rows: the next appends of as many cannot fail. Errors: kOutOfMemory.
   Status reserve(std::int64_t row_count);
   // REQUIRES: reserved; id above all earlier ones.
   void append(std::uint64_t id, const std::uint32_t* words);
+  // As if the row of that id had been here: ids to come are above it.
+  void pass_id(std::uint64_t id) { last_id_ = std::max(last_id_.value_or(0), id); }
   // False if no such row is live.
   bool remove(std::uint64_t id);
-  // The live rows alone in new segments. Errors: kOutOfMemory; then nothing has changed.
+  // The live rows alone in new segments, in the lists they were in. Errors: kOutOfMemory; then
+  // nothing has changed.
   Status sweep();
-  // Makes rows that lie in a mapped file the first segment. REQUIRES: empty, rows a multiple of 64,
-  // ids ascend. Errors: kOutOfMemory.
-  Status adopt(const LadderSegment& segment, std::unique_ptr<MappedFile> file);
+  // The live rows of `from`, the first ones by id sorted into lists: `lists` says for each which
+  // one, below `list_count`. REQUIRES: lists.size() <= from.live_count(). Errors: kOutOfMemory.
+  static Result<LadderCodes> sorted(const LadderCodes& from, std::span<const std::uint32_t> lists,
+                                    std::int64_t list_count);
+  // Makes rows that lie in a mapped file the first segments. REQUIRES: empty; only the first one
+  // may be in lists, which `list_begins` are of; the others have whole words of marks; ids ascend.
+  // Errors: kOutOfMemory.
+  Status adopt(std::span<const LadderSegment> segments, std::vector<std::uint32_t> list_begins,
+               std::unique_ptr<MappedFile> file);
+  // The rows as they are now, by sharing them: rows added to or removed from this one later are no
+  // part of it. For reading alone. Errors: kOutOfMemory. Cost: the marks.
+  [[nodiscard]] Result<LadderCodes> frozen() const;
   // False when the mapped file was changed behind our back; its pages must not be touched then.
   [[nodiscard]] bool intact() const { return file_ == nullptr || file_->unchanged(); }
 
  private:
   struct Owned;
   [[nodiscard]] std::size_t segment_of(std::int64_t position) const;
+  [[nodiscard]] bool is_live(std::int64_t position) const {
+    return (live_[static_cast<std::size_t>(position / 64)] >> (position % 64) & 1) != 0;
+  }
+  Status put_sorted(const LadderCodes& from, std::span<const std::uint32_t> lists,
+                    std::int64_t list_count);
 
   LadderLayout layout_;
   std::vector<LadderSegment> segments_;
-  std::vector<std::unique_ptr<Owned>> owned_;  // the last ones of segments_
+  std::vector<std::shared_ptr<Owned>> owned_;  // the last ones of segments_
   std::size_t filling_ = 0;  // the segment that takes the next row; those after it are empty
-  std::unique_ptr<MappedFile> file_;  // that the first segment lies in, or null
+  std::shared_ptr<MappedFile> file_;  // that the first segments lie in, or null
   std::vector<std::uint64_t> live_;
-  std::int64_t row_count_ = 0;
+  std::vector<std::uint32_t> list_begins_;
+  std::int64_t row_count_ = 0;  // the places between the rows in lists and the others too, as dead
   std::int64_t dead_count_ = 0;
+  std::int64_t removed_count_ = 0;  // of the dead, those that were rows
   std::optional<std::uint64_t> last_id_;
 };
 

@@ -92,7 +92,8 @@ bool LadderIndex::wants_training() const {
 }
 
 std::int64_t LadderIndex::memory_bytes() const {
-  return codes_.memory_bytes() + static_cast<std::int64_t>(raw_.capacity() * sizeof(float));
+  return codes_.memory_bytes() + static_cast<std::int64_t>(raw_.capacity() * sizeof(float)) +
+         (lists_.has_value() ? lists_->memory_bytes() : 0);
 }
 
 Status LadderIndex::check_rows(std::span<const std::uint64_t> ids,
@@ -221,16 +222,6 @@ void LadderIndex::remove(std::span<const std::uint64_t> ids) {
   // Without codes the rows lie by position and there are few of them: they wait for the training.
   if (!trained() || dead * kSweepDivisor <= codes_.row_count()) return;
   if (codes_.sweep().ok()) ++generation_;
-}
-
-void LadderIndex::remove_missing(const LadderIndex& current) {
-  std::vector<std::uint64_t> missing;
-  for (const LadderSegment& segment : codes_.segments()) {
-    for (std::int64_t i = 0; i < segment.rows; ++i) {
-      if (current.codes_.find(segment.ids[i]) < 0) missing.push_back(segment.ids[i]);
-    }
-  }
-  remove(missing);
 }
 
 Result<LadderFilter> LadderIndex::filter(std::span<const std::uint64_t> ids) const {

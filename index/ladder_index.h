@@ -8,10 +8,18 @@
 // eight times as large as what it was trained on, `wants_training` says so: the owner then builds a
 // new index beside this one, and puts it in its place.
 //
+// From kListRows rows on a scan of all of them is slow: `wants_lists` says so, and the owner sorts
+// them into lists, of which a search looks through the nearest:
+//     snapshot()            under the lock that searches take: cheap
+//     with_lists(snapshot)  with no lock, in the background
+//     catch_up(current)     under the lock that writers take, then the new one takes its place
+// Rows added later are scanned whatever their list, until there are enough to want lists again.
+//
 // Threads: const calls at once; the others need the owner's exclusive lock.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,9 +28,11 @@
 
 #include "core/thread_pool.h"
 #include "index/coarse_index.h"
+#include "index/code_lists.h"
 #include "index/code_quantizer.h"
 #include "index/index_file.h"
 #include "index/ladder_codes.h"
+#include "index/list_sorter.h"
 #include "index/scan_kernels.h"
 #include "index/vector_source.h"
 #include "nestor/status.h"
@@ -47,6 +57,10 @@ LadderShape default_ladder_shape(int full_width, bool matryoshka);
 struct LadderPlan {
   std::int64_t scan_count = 0;  // R: rows whose whole code is scored
   std::int64_t rank_count = 0;  // M: candidates handed back, at most scan_count
+  // Where there are lists: rows in those looked through; the default was chosen by a check against
+  // a scan of all rows. kEveryRow: no list is left out.
+  std::int64_t probe_rows = 0;
+  static constexpr std::int64_t kEveryRow = -1;
 };
 // Recall@10 of .99 or more after exact scores of the M candidates. Measured: index/CODES.md.
 LadderPlan default_ladder_plan(const LadderShape& shape, std::int64_t row_count, std::int64_t k);
@@ -60,8 +74,9 @@ struct LadderFilter {
 };
 
 struct LadderTrace {
-  LadderPlan plan;                // as it was carried out
-  std::int64_t rows_scanned = 0;  // that may be found
+  LadderPlan plan;                 // as it was carried out
+  std::int64_t rows_scanned = 0;   // that may be found
+  std::int64_t lists_scanned = 0;  // 0: all rows, whatever their list
   bool exact = false;  // every row that may be found was scored exactly or is handed back
   double scan_seconds = 0;
   double rank_seconds = 0;
@@ -70,6 +85,8 @@ struct LadderTrace {
 class LadderIndex {
  public:
   static constexpr std::int64_t kTrainRows = 1024;
+  // Measured: index/CODES.md, section "Lists".
+  static constexpr std::int64_t kListRows = 1'500'000;
 
   // REQUIRES: shape.valid().
   explicit LadderIndex(LadderShape shape);
@@ -85,6 +102,11 @@ class LadderIndex {
   [[nodiscard]] bool contains(std::uint64_t id) const { return codes_.find(id) >= 0; }
   [[nodiscard]] bool trained() const { return quantizer_.has_value(); }
   [[nodiscard]] bool wants_training() const;
+  [[nodiscard]] bool has_lists() const { return lists_.has_value(); }
+  // Rows in the lists that a search looks through by default; 0: in all.
+  [[nodiscard]] std::int64_t probe_rows() const { return probe_rows_; }
+  // At least kListRows rows, and no lists, or a quarter as many rows outside of them.
+  [[nodiscard]] bool wants_lists() const;
   [[nodiscard]] std::int64_t memory_bytes() const;
   // Changes whenever positions move: filters made before are refused then.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
@@ -97,6 +119,23 @@ class LadderIndex {
   void remove(std::span<const std::uint64_t> ids);
   // Removes what is not live in `current`: after a `build` beside it, before taking its place.
   void remove_missing(const LadderIndex& current);
+
+  // The rows as they are now, shared and not copied, for with_lists: what is done to this one later
+  // does not show there. Errors: kOutOfMemory. Cost: a bit a row.
+  [[nodiscard]] Result<LadderIndex> snapshot() const;
+  // A new index of the rows of a snapshot, sorted into lists, checked against the scan of all rows:
+  // the lists looked through hold .95 of what that finds by the codes alone for made-up queries,
+  // which is .99 of the exact best for real ones. Where that takes half of all rows, searches go on
+  // looking through all. `stopped` (may be empty) is asked now and then.
+  // Errors: kFailedPrecondition (untrained or empty), kDataLoss (its mapped file was changed),
+  // kCancelled, kOutOfMemory, kInternal.
+  // Cost: about 10 us a row, one thread; the memory of another index and 8 bytes a row.
+  static Result<LadderIndex> with_lists(const LadderIndex& snapshot, const ListOptions& options,
+                                        const std::function<bool()>& stopped = {});
+  // Removes what is not live in `current` and adds the codes of its rows above last_id(): after
+  // with_lists, before taking its place. Errors: kFailedPrecondition (`current` has other codes: it
+  // was trained anew meanwhile; drop this one), kOutOfMemory; this one is of no use then.
+  Status catch_up(const LadderIndex& current);
 
   // The live ones of `ids` (ascending). Errors: kOutOfMemory.
   [[nodiscard]] Result<LadderFilter> filter(std::span<const std::uint64_t> ids) const;
@@ -138,9 +177,8 @@ class LadderIndex {
   Status check_query(std::span<const float> query, const LadderFilter* filter) const;
   std::vector<Candidate> search_raw(std::span<const float> query, const LadderPlan& plan,
                                     const LadderFilter* filter) const;
-  std::vector<Candidate> search_codes(std::span<const float> query, const LadderPlan& plan,
-                                      const LadderFilter* filter, ThreadPool* pool,
-                                      LadderTrace* trace) const;
+  [[nodiscard]] std::int64_t list_rows(const LadderPlan& plan, std::int64_t may_be_found) const;
+  Status check_lists(const std::function<bool()>& stopped);
 
   LadderShape shape_;
   const ScanKernels* kernels_;
@@ -148,6 +186,8 @@ class LadderIndex {
   LadderCodes codes_;       // untrained: ids and marks alone have a meaning
   std::vector<float> raw_;  // (codes_.row_count(), width) unit rows while untrained
   std::int64_t trained_count_ = 0;
+  std::optional<CodeLists> lists_;
+  std::int64_t probe_rows_ = 0;  // rows in the lists that a search looks through; 0: in all
   std::uint64_t generation_ = 1;
 };
 

@@ -25,7 +25,7 @@ LadderPlan default_ladder_plan(const LadderShape& shape, std::int64_t row_count,
   constexpr Line kLines[] = {{25'000, {800, 100}},
                              {200'000, {1600, 100}},
                              {700'000, {3200, 150}},
-                             {2'000'000, {4800, 250}},
+                             {1'500'000, {4800, 200}},
                              {INT64_MAX, {9600, 400}}};
   LadderPlan plan;
   for (const Line& line : kLines) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <vector>
 
@@ -18,6 +19,11 @@ namespace {
 
 // A second thread takes longer to wake than this many rows to scan.
 constexpr std::int64_t kLeastRowsPerPart = 16384;
+
+// Lists that are to hold more than one in this many of the rows cost as much as all of them.
+constexpr std::int64_t kLeastListedShare = 2;
+// Rows in the lists for each one whose whole code is scored: fewer, and the scan chooses nothing.
+constexpr std::int64_t kLeastListRowsPerKept = 4;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -50,50 +56,134 @@ Mask mask_of(const LadderCodes& codes, const LadderFilter* filter) {
   return mask;
 }
 
-// The ranges of rows [begin, end), which are multiples of 64 or the end of all.
-std::vector<ScanRange> ranges_of(const LadderCodes& codes, int bits, const Mask& mask,
-                                 std::int64_t begin, std::int64_t end) {
-  std::vector<ScanRange> ranges;
-  const std::int64_t words = codes.layout().scan_words;
-  for (const LadderSegment& segment : codes.segments()) {
-    const std::int64_t from = std::max(begin, segment.first);
-    const std::int64_t to = std::min(end, segment.first + segment.rows);
-    if (from >= to) continue;
-    ranges.push_back({.blocks = segment.blocks + (from - segment.first) * words,
-                      .words = words,
-                      .bits = bits,
-                      .rows = to - from,
-                      .live = mask.words.data() + from / 64,
-                      .first_position = static_cast<std::uint32_t>(from)});
+std::int64_t bits_between(std::span<const std::uint64_t> words, std::int64_t begin,
+                          std::int64_t end) {
+  std::int64_t count = 0;
+  for (std::int64_t at = begin; at < end;) {
+    const std::int64_t next = std::min(end, at / 64 * 64 + 64);
+    std::uint64_t word = words[static_cast<std::size_t>(at / 64)] >> (at % 64);
+    if (next - at < 64) word &= (std::uint64_t{1} << (next - at)) - 1;
+    count += std::popcount(word);
+    at = next;
   }
-  return ranges;
+  return count;
 }
 
-// In parts of equal size, one a thread; a row that is among the best of all is among those of its
-// part, and parts follow one another in the order of the positions.
-Result<CodeList> scan_parts(const ScanKernels& kernels, const LadderCodes& codes, int bits,
-                            const Mask& mask, const CodeQuery& query, std::int64_t keep,
-                            ThreadPool* pool) {
-  const std::int64_t rows = codes.row_count();
-  const std::int64_t parts =
+// What a search looks through, in the order of the positions, and how many rows of it may be found.
+struct Reach {
+  std::vector<ScanRange> ranges;
+  std::int64_t count = 0;
+  std::int64_t lists = 0;
+};
+
+ScanRange range_of(const LadderCodes& codes, const LadderSegment& segment, int bits,
+                   const Mask& mask, std::int64_t begin, std::int64_t end) {
+  return {.blocks = segment.blocks,
+          .words = codes.layout().scan_words,
+          .bits = bits,
+          .begin = begin,
+          .end = end,
+          .live = mask.words.data() + segment.first / 64,
+          .first_position = static_cast<std::uint32_t>(segment.first)};
+}
+
+Reach whole_reach(const LadderCodes& codes, int bits, const Mask& mask) {
+  Reach reach;
+  reach.count = mask.count;
+  for (const LadderSegment& segment : codes.segments()) {
+    if (segment.rows == 0) continue;
+    reach.ranges.push_back(range_of(codes, segment, bits, mask, 0, segment.rows));
+  }
+  return reach;
+}
+
+// The lists nearest to the query, as many as hold `wanted` rows that may be found, and all rows
+// that are in no list. A block that two lists share is scanned with either.
+Reach list_reach(const LadderCodes& codes, int bits, const Mask& mask, const CodeLists& lists,
+                 std::span<const float> query, std::int64_t wanted) {
+  const std::span<const std::uint32_t> begins = codes.list_begins();
+  const LadderSegment& sorted = codes.segments().front();
+  const bool all_live = mask.own.empty() && codes.all_live();
+  std::vector<std::uint32_t> chosen;
+  std::int64_t held = 0;
+  lists.nearest(query, lists.count() * wanted / std::max<std::int64_t>(sorted.rows, 1),
+                [&](std::uint32_t list) {
+                  chosen.push_back(list);
+                  held += all_live ? begins[list + 1] - begins[list]
+                                   : bits_between(mask.words, begins[list], begins[list + 1]);
+                  return held >= wanted;
+                });
+  std::sort(chosen.begin(), chosen.end());
+  Reach reach;
+  reach.lists = static_cast<std::int64_t>(chosen.size());
+  for (const std::uint32_t list : chosen) {
+    const std::int64_t begin = begins[list] / kBlockRows * kBlockRows;
+    const std::int64_t end =
+        std::min((begins[list + 1] + kBlockRows - 1) / kBlockRows * kBlockRows, sorted.rows);
+    if (begins[list] == begins[list + 1]) continue;
+    if (!reach.ranges.empty() && begin <= reach.ranges.back().end) {
+      reach.ranges.back().end = std::max(reach.ranges.back().end, end);
+    } else {
+      reach.ranges.push_back(range_of(codes, sorted, bits, mask, begin, end));
+    }
+  }
+  for (const LadderSegment& segment : codes.segments().subspan(1)) {
+    if (segment.rows == 0) continue;
+    reach.ranges.push_back(range_of(codes, segment, bits, mask, 0, segment.rows));
+  }
+  for (const ScanRange& range : reach.ranges) {
+    reach.count += all_live ? range.rows()
+                            : bits_between(mask.words, range.first_position + range.begin,
+                                           range.first_position + range.end);
+  }
+  return reach;
+}
+
+// Cut into parts of about equal size at multiples of 64 rows.
+std::vector<std::vector<ScanRange>> parts_of(const std::vector<ScanRange>& ranges,
+                                             std::int64_t parts) {
+  std::int64_t rows = 0;
+  for (const ScanRange& range : ranges) rows += range.rows();
+  const std::int64_t each = (rows / parts + 64) / 64 * 64;
+  std::vector<std::vector<ScanRange>> result(1);
+  std::int64_t room = each;
+  for (ScanRange range : ranges) {
+    while (range.rows() > room && static_cast<std::int64_t>(result.size()) < parts) {
+      ScanRange front = range;
+      front.end = range.begin = range.begin + room;
+      if (front.rows() > 0) result.back().push_back(front);
+      result.emplace_back();
+      room = each;
+    }
+    result.back().push_back(range);
+    room -= range.rows() / 64 * 64;
+  }
+  return result;
+}
+
+// One part a thread; a row that is among the best of all is among those of its part, and parts
+// follow one another in the order of the positions.
+Result<CodeList> scan_parts(const ScanKernels& kernels, const Reach& reach, const Mask& mask,
+                            const CodeQuery& query, std::int64_t keep, ThreadPool* pool) {
+  std::int64_t rows = 0;
+  for (const ScanRange& range : reach.ranges) rows += range.rows();
+  const std::int64_t most =
       pool == nullptr ? 1
                       : std::clamp<std::int64_t>(rows / kLeastRowsPerPart, 1, pool->thread_count());
-  if (parts == 1) {
-    const auto ranges = ranges_of(codes, bits, mask, 0, rows);
-    return best_codes(kernels, ranges, query, keep, mask.count);
-  }
-  std::vector<CodeList> lists(static_cast<std::size_t>(parts));
-  const std::int64_t part_words = ((rows + 63) / 64 + parts - 1) / parts;
-  NESTOR_RETURN_IF_ERROR(pool->try_for_each(parts, [&](std::int64_t part, int) {
-    const std::int64_t begin = std::min(part * part_words * 64, rows);
-    const std::int64_t end = std::min(begin + part_words * 64, rows);
-    const auto words = mask.words.subspan(static_cast<std::size_t>(begin / 64),
-                                          static_cast<std::size_t>((end - begin + 63) / 64));
-    const auto ranges = ranges_of(codes, bits, mask, begin, end);
-    lists[static_cast<std::size_t>(part)] =
-        best_codes(kernels, ranges, query, keep, bits_set(words));
-    return Status();
-  }));
+  if (most == 1) return best_codes(kernels, reach.ranges, query, keep, reach.count);
+  const auto parts = parts_of(reach.ranges, most);
+  std::vector<CodeList> lists(parts.size());
+  NESTOR_RETURN_IF_ERROR(
+      pool->try_for_each(static_cast<std::int64_t>(parts.size()), [&](std::int64_t part, int) {
+        const std::vector<ScanRange>& ranges = parts[static_cast<std::size_t>(part)];
+        std::int64_t live = 0;
+        for (const ScanRange& range : ranges) {
+          live += bits_between(mask.words, range.first_position + range.begin,
+                               range.first_position + range.end);
+        }
+        lists[static_cast<std::size_t>(part)] = best_codes(kernels, ranges, query, keep, live);
+        return Status();
+      }));
   std::int64_t total = 0;
   for (const CodeList& list : lists) total += list.count;
   CodeList all(std::max<std::int64_t>(total, 1));
@@ -135,7 +225,7 @@ void add_rest(const ScanKernels& kernels, const LadderCodes& codes, int bits,
 
 std::vector<Candidate> ranked(const LadderCodes& codes, const CodeQuery& query,
                               const CodeList& list) {
-  // Score and position in one number, so that the sort compares once: better first, then earlier.
+  // Score and place in one number, so that the sort compares once: better first, then the place.
   std::vector<std::uint64_t> order(static_cast<std::size_t>(list.count));
   for (std::int64_t i = 0; i < list.count; ++i) {
     const std::uint32_t score = ~(static_cast<std::uint32_t>(list.scores[i]) ^ 0x80000000U);
@@ -149,6 +239,9 @@ std::vector<Candidate> ranked(const LadderCodes& codes, const CodeQuery& query,
     result.push_back({.id = codes.id_at(static_cast<std::int64_t>(entry & 0xFFFFFFFFU)),
                       .score = query.score(static_cast<std::int32_t>(score))});
   }
+  // Positions follow the ids but for rows in lists. One step of the score may be no step of the
+  // float, which then orders by id too.
+  if (codes.listed_rows() > 0) std::sort(result.begin(), result.end(), ranks_before);
   return result;
 }
 
@@ -162,6 +255,20 @@ LadderPlan settled(const LadderShape& shape, LadderPlan plan, std::int64_t rows)
 }
 
 }  // namespace
+
+// How many rows that may be found the lists looked through have to hold; 0: look through all rows.
+std::int64_t LadderIndex::list_rows(const LadderPlan& plan, std::int64_t may_be_found) const {
+  const std::int64_t usual = plan.probe_rows != 0 ? plan.probe_rows : probe_rows_;
+  if (!has_lists() || codes_.listed_rows() == 0 || usual <= 0 || may_be_found == 0) return 0;
+  // Fewer rows that may be found lie further from the query, in lists further away: their number
+  // falls with the root of the filter's share only, so a filter that leaves s takes 1 / sqrt(s) of
+  // the lists.
+  const double share = static_cast<double>(may_be_found) / static_cast<double>(live_count());
+  const std::int64_t wanted =
+      std::max(static_cast<std::int64_t>(static_cast<double>(usual) * std::sqrt(share)),
+               kLeastListRowsPerKept * plan.scan_count);
+  return wanted * kLeastListedShare < may_be_found ? wanted : 0;
+}
 
 Status LadderIndex::check_query(std::span<const float> query, const LadderFilter* filter) const {
   const std::size_t width = static_cast<std::size_t>(shape_.width);
@@ -219,8 +326,15 @@ Result<std::vector<Candidate>> LadderIndex::search(std::span<const float> query,
     }
     if (mask.count == 0 || told.plan.rank_count == 0) return std::vector<Candidate>();
     const CodeQuery coded = quantizer_->query(query, codes_.layout().scan_words);
-    NESTOR_ASSIGN_OR_RETURN(CodeList list, scan_parts(*kernels_, codes_, shape_.bits, mask, coded,
-                                                      told.plan.scan_count, pool));
+    const std::int64_t wanted = list_rows(told.plan, mask.count);
+    const Reach reach = wanted == 0 ? whole_reach(codes_, shape_.bits, mask)
+                                    : list_reach(codes_, shape_.bits, mask, *lists_, query, wanted);
+    told.plan.probe_rows = wanted == 0 ? LadderPlan::kEveryRow : wanted;
+    told.rows_scanned = reach.count;
+    told.lists_scanned = reach.lists;
+    told.exact = told.exact && wanted == 0;
+    NESTOR_ASSIGN_OR_RETURN(CodeList list,
+                            scan_parts(*kernels_, reach, mask, coded, told.plan.scan_count, pool));
     told.scan_seconds = seconds_since(start);
     const auto rest_start = std::chrono::steady_clock::now();
     add_rest(*kernels_, codes_, shape_.bits, coded, list);

@@ -23,6 +23,9 @@ constexpr std::string_view kMagic = "NSTRROWS";
 constexpr std::string_view kRowsEnding = ".rows";
 constexpr int kMiddle = 128;
 constexpr float kMostLevel = 127;
+// Up to so many bytes rows are touched where they are mapped; above they are read, for each page
+// that is touched brings 15 neighbours into this process's memory. Reading costs 1 us a row more.
+constexpr std::int64_t kMostTouched = std::int64_t{1} << 30;
 // Candidates scored in one call of the kernel.
 constexpr std::size_t kBlock = 512;
 
@@ -56,6 +59,37 @@ struct RowCache::Segment {
     return file == nullptr ? own.data()
                            : reinterpret_cast<const std::uint32_t*>(file->bytes().data());
   }
+  // Places of the rows from sorted[next] on that are here, at most kBlock; returns where it
+  // stopped.
+  std::size_t find(std::span<const std::uint64_t> sorted, std::size_t next,
+                   std::vector<std::uint32_t>& places) const {
+    places.clear();
+    auto from = ids.begin();
+    while (next < sorted.size() && places.size() < kBlock && sorted[next] <= ids.back()) {
+      from = std::lower_bound(from, ids.end(), sorted[next]);
+      if (*from != sorted[next]) break;
+      places.push_back(static_cast<std::uint32_t>(from - ids.begin()));
+      ++next;
+    }
+    return next;
+  }
+
+  // The codes of `rows` into `out` where they are to be read.
+  Status fetch(std::span<const std::uint32_t> rows, std::size_t words, bool reading,
+               std::vector<std::uint32_t>& out) const {
+    if (!reading) return {};
+    out.resize(rows.size() * words);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      char* const to = reinterpret_cast<char*>(out.data() + i * words);
+      if (file == nullptr) {
+        std::memcpy(to, own.data() + rows[i] * words, words * 4);
+      } else {
+        NESTOR_RETURN_IF_ERROR(file->read(rows[i] * words * 4, {to, words * 4}));
+      }
+    }
+    return {};
+  }
+
   std::vector<std::uint64_t> ids;
   std::vector<float> scales;   // of a level
   std::vector<float> squares;  // squared lengths of the rows as they came
@@ -255,8 +289,8 @@ Status RowCache::map_tail(const std::string& path, const IndexIdentity& identity
     }
     tail.identity = identity;
     tail.file = std::make_unique<MappedFile>(std::move(file));
-    tail.own = {};
-  } catch (const std::exception&) {  // bad_alloc
+    std::vector<std::uint32_t>().swap(tail.own);  // `= {}` would keep its memory
+  } catch (const std::exception&) {               // bad_alloc
     return out_of_memory("map rows");
   }
   return {};
@@ -336,6 +370,8 @@ Result<std::vector<Candidate>> RowCache::rank(std::span<const float> query,
     std::sort(sorted.begin(), sorted.end());
     TopCandidates best(std::min(count, static_cast<std::int64_t>(ids.size())));
     std::vector<std::uint32_t> rows;
+    const bool reading = row_count() * static_cast<std::int64_t>(4 * words) > kMostTouched;
+    std::vector<std::uint32_t> fetched;
     std::vector<std::int32_t> sums(kBlock);
     std::size_t next = 0;
     for (const auto& segment : segments_) {
@@ -343,26 +379,20 @@ Result<std::vector<Candidate>> RowCache::rank(std::span<const float> query,
         return damaged(segment->file->path(), "it was changed by another process");
       }
       while (next < sorted.size() && sorted[next] <= segment->ids.back()) {
-        rows.clear();
-        auto from = segment->ids.begin();
-        while (next < sorted.size() && rows.size() < kBlock &&
-               sorted[next] <= segment->ids.back()) {
-          from = std::lower_bound(from, segment->ids.end(), sorted[next]);
-          if (*from != sorted[next]) break;
-          rows.push_back(static_cast<std::uint32_t>(from - segment->ids.begin()));
-          ++next;
-        }
+        next = segment->find(sorted, next, rows);
         if (rows.empty()) break;
-        scan_kernels().score_rows({.codes = segment->codes(),
+        NESTOR_RETURN_IF_ERROR(segment->fetch(rows, words, reading, fetched));
+        const std::uint32_t* const codes = reading ? fetched.data() : segment->codes();
+        scan_kernels().score_rows({.codes = codes,
                                    .words = shape.words(),
                                    .bits = 8,
                                    .row_weights = coded.row_weights.data(),
-                                   .rows = rows.data(),
+                                   .rows = reading ? nullptr : rows.data(),
                                    .count = static_cast<std::int64_t>(rows.size()),
                                    .scores = sums.data()});
         for (std::size_t i = 0; i < rows.size(); ++i) {
           const std::uint32_t row = rows[i];
-          if (checksum(segment->codes() + row * words, words) != segment->checksums[row]) {
+          if (checksum(codes + (reading ? i : row) * words, words) != segment->checksums[row]) {
             return damaged(segment->file == nullptr ? "row cache" : segment->file->path(),
                            fmt::format("the checksum of row {} is wrong", segment->ids[row]));
           }

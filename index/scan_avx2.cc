@@ -6,6 +6,8 @@
 
 #include <immintrin.h>
 
+#include "index/scan_walk.h"
+
 namespace nestor::index {
 namespace {
 
@@ -105,16 +107,7 @@ std::int64_t scan_bits(const ScanTask& task) {
 }
 
 std::int64_t scan(const ScanTask& task) {
-  switch (task.bits) {
-    case 1:
-      return scan_bits<1>(task);
-    case 2:
-      return scan_bits<2>(task);
-    case 4:
-      return scan_bits<4>(task);
-    default:
-      return scan_bits<8>(task);
-  }
+  return with_bits(task.bits, [&](auto bits) { return scan_bits<bits.kBits>(task); });
 }
 
 inline std::int32_t lane_sum(__m256i lanes) {
@@ -127,49 +120,29 @@ inline std::int32_t lane_sum(__m256i lanes) {
 template <int Bits>
 void score_rows_bits(const RowsTask& task) {
   constexpr std::int64_t kPlanes = 8 / Bits;
-  constexpr std::int64_t kAhead = 12;
   const __m256i lanes = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-  const auto row_codes = [&](std::int64_t i) {
-    return task.codes +
-           (task.rows == nullptr ? i : static_cast<std::int64_t>(task.rows[i] - task.first_row)) *
-               task.words;
-  };
-  for (std::int64_t i = 0; i < task.count; ++i) {
-    if (i + kAhead < task.count) {
-      const char* next = reinterpret_cast<const char*>(row_codes(i + kAhead));
-      for (std::int64_t byte = 0; byte < task.words * 4; byte += 64) {
-        _mm_prefetch(next + byte, _MM_HINT_T0);
-      }
-    }
-    const std::uint32_t* codes = row_codes(i);
-    Sums<Bits> sums;
-    sums.start();
-    for (std::int64_t word = 0; word < task.words; word += 8) {
-      const __m256i left = _mm256_set1_epi32(static_cast<int>(task.words - word));
-      const __m256i packed = _mm256_maskload_epi32(reinterpret_cast<const int*>(codes + word),
-                                                   _mm256_cmpgt_epi32(left, lanes));
-      const std::int8_t* weights = task.row_weights + (word / 16 * kPlanes * 16 + word % 16) * 4;
-      sums.add(packed, [&](int plane) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + plane * 64));
+  score_each_row(
+      task, [&](const std::uint32_t* codes) __attribute__((always_inline)) {
+        Sums<Bits> sums;
+        sums.start();
+        for (std::int64_t word = 0; word < task.words; word += 8) {
+          const __m256i left = _mm256_set1_epi32(static_cast<int>(task.words - word));
+          const __m256i packed = _mm256_maskload_epi32(reinterpret_cast<const int*>(codes + word),
+                                                       _mm256_cmpgt_epi32(left, lanes));
+          const std::int8_t* weights =
+              task.row_weights + (word / 16 * kPlanes * 16 + word % 16) * 4;
+          sums.add(packed, [&](int plane) {
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + plane * 64));
+          });
+          if (word / 8 % kWordsBeforeWidening == kWordsBeforeWidening - 1) sums.widen();
+        }
+        sums.widen();
+        return lane_sum(sums.wide);
       });
-      if (word / 8 % kWordsBeforeWidening == kWordsBeforeWidening - 1) sums.widen();
-    }
-    sums.widen();
-    task.scores[i] = lane_sum(sums.wide);
-  }
 }
 
 void score_rows(const RowsTask& task) {
-  switch (task.bits) {
-    case 1:
-      return score_rows_bits<1>(task);
-    case 2:
-      return score_rows_bits<2>(task);
-    case 4:
-      return score_rows_bits<4>(task);
-    default:
-      return score_rows_bits<8>(task);
-  }
+  with_bits(task.bits, [&](auto bits) { score_rows_bits<bits.kBits>(task); });
 }
 
 std::int64_t count_at_least(const std::int32_t* scores, std::int64_t count,

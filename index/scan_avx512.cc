@@ -6,6 +6,8 @@
 
 #include <immintrin.h>
 
+#include "index/scan_walk.h"
+
 namespace nestor::index {
 namespace {
 
@@ -103,66 +105,34 @@ std::int64_t scan_bits(const ScanTask& task) {
 }
 
 std::int64_t scan(const ScanTask& task) {
-  switch (task.bits) {
-    case 1:
-      return scan_bits<1>(task);
-    case 2:
-      return scan_bits<2>(task);
-    case 4:
-      return scan_bits<4>(task);
-    default:
-      return scan_bits<8>(task);
-  }
+  return with_bits(task.bits, [&](auto bits) { return scan_bits<bits.kBits>(task); });
 }
 
 template <int Bits>
 void score_rows_bits(const RowsTask& task) {
   constexpr int kPlanes = 8 / Bits;
-  // Rows asked for that far ahead: a row from memory takes longer than scoring eight.
-  constexpr std::int64_t kAhead = 12;
-  const auto row_codes = [&](std::int64_t i) {
-    return task.codes +
-           (task.rows == nullptr ? i : static_cast<std::int64_t>(task.rows[i] - task.first_row)) *
-               task.words;
-  };
-  const std::int64_t row_bytes = task.words * 4;
-  for (std::int64_t i = 0; i < task.count; ++i) {
-    if (i + kAhead < task.count) {
-      const char* next = reinterpret_cast<const char*>(row_codes(i + kAhead));
-      for (std::int64_t byte = 0; byte < row_bytes; byte += 64) {
-        _mm_prefetch(next + byte, _MM_HINT_T0);
-      }
-      _mm_prefetch(next + row_bytes - 1, _MM_HINT_T0);
-    }
-    const std::uint32_t* codes = row_codes(i);
-    const std::int8_t* weights = task.row_weights;
-    __m512i sums[kPlanes];
-    for (int plane = 0; plane < kPlanes; ++plane) sums[plane] = _mm512_setzero_si512();
-    for (std::int64_t word = 0; word < task.words; word += 16, weights += kPlanes * 64) {
-      const std::int64_t left = task.words - word;
-      const __mmask16 there = static_cast<__mmask16>(left >= 16 ? 0xFFFF : (1 << left) - 1);
-      const __m512i packed = _mm512_maskz_loadu_epi32(there, codes + word);
-      for (int plane = 0; plane < kPlanes; ++plane) {
-        const __m512i part = Bits == 8 ? packed : _mm512_and_si512(packed, plane_mask<Bits>(plane));
-        sums[plane] =
-            _mm512_dpbusd_epi32(sums[plane], part, _mm512_loadu_si512(weights + plane * 64));
-      }
-    }
-    task.scores[i] = _mm512_reduce_add_epi32(combine<Bits>(sums));
-  }
+  score_each_row(
+      task, [&](const std::uint32_t* codes) __attribute__((always_inline)) {
+        const std::int8_t* weights = task.row_weights;
+        __m512i sums[kPlanes];
+        for (int plane = 0; plane < kPlanes; ++plane) sums[plane] = _mm512_setzero_si512();
+        for (std::int64_t word = 0; word < task.words; word += 16, weights += kPlanes * 64) {
+          const std::int64_t left = task.words - word;
+          const __mmask16 there = static_cast<__mmask16>(left >= 16 ? 0xFFFF : (1 << left) - 1);
+          const __m512i packed = _mm512_maskz_loadu_epi32(there, codes + word);
+          for (int plane = 0; plane < kPlanes; ++plane) {
+            const __m512i part =
+                Bits == 8 ? packed : _mm512_and_si512(packed, plane_mask<Bits>(plane));
+            sums[plane] =
+                _mm512_dpbusd_epi32(sums[plane], part, _mm512_loadu_si512(weights + plane * 64));
+          }
+        }
+        return _mm512_reduce_add_epi32(combine<Bits>(sums));
+      });
 }
 
 void score_rows(const RowsTask& task) {
-  switch (task.bits) {
-    case 1:
-      return score_rows_bits<1>(task);
-    case 2:
-      return score_rows_bits<2>(task);
-    case 4:
-      return score_rows_bits<4>(task);
-    default:
-      return score_rows_bits<8>(task);
-  }
+  with_bits(task.bits, [&](auto bits) { score_rows_bits<bits.kBits>(task); });
 }
 
 std::int64_t count_at_least(const std::int32_t* scores, std::int64_t count,

@@ -25,7 +25,7 @@ ScanTask task_of(const ScanRange& range, const CodeQuery& query, std::int64_t ro
           .words = range.words,
           .bits = range.bits,
           .block_begin = row_begin / kBlockRows,
-          .block_end = (std::min(row_end, range.rows) + kBlockRows - 1) / kBlockRows,
+          .block_end = (std::min(row_end, range.end) + kBlockRows - 1) / kBlockRows,
           .live = range.live,
           .weights = query.weights.data(),
           .nibbles = query.nibbles.data(),
@@ -45,16 +45,19 @@ void append(const ScanKernels& kernels, ScanTask task, std::int32_t threshold, C
 std::int32_t guess_threshold(const ScanKernels& kernels, std::span<const ScanRange> ranges,
                              const CodeQuery& query, std::int64_t keep, std::int64_t live_count) {
   std::int64_t rows = 0;
-  for (const ScanRange& range : ranges) rows += range.rows;
+  for (const ScanRange& range : ranges) rows += range.rows();
   const std::int64_t wanted = std::clamp(rows / kSampleDivisor, kLeastSample, kMostSample);
   if (rows < 2 * wanted) return kLowest;
   const std::int64_t stride = rows / (wanted / kRunRows) / kRunRows * kRunRows;
   CodeList sample(wanted + wanted / 2 + 4 * kRunRows);
+  std::int64_t next = 0;  // counted on through all ranges, so that short ones are met as often
   for (const ScanRange& range : ranges) {
-    for (std::int64_t row = 0; row < range.rows; row += stride) {
+    for (; next < range.rows(); next += stride) {
       if (sample.count + 2 * kRunRows > sample.room) break;
+      const std::int64_t row = range.begin + next;
       append(kernels, task_of(range, query, row, row + kRunRows), kLowest, sample);
     }
+    next = std::max<std::int64_t>(next - range.rows(), 0);
   }
   const double expected = static_cast<double>(keep) * static_cast<double>(sample.count) /
                           static_cast<double>(live_count);
@@ -67,7 +70,7 @@ void scan_all(const ScanKernels& kernels, std::span<const ScanRange> ranges, con
               std::int64_t keep, std::int32_t threshold, CodeList& list) {
   list.count = 0;
   for (const ScanRange& range : ranges) {
-    for (std::int64_t row = 0; row < range.rows; row += kStepRows) {
+    for (std::int64_t row = range.begin; row < range.end; row += kStepRows) {
       if (list.count + kStepRows + kBlockRows > list.room) {
         // Whoever comes now with the least score comes later than all that have it: not enough.
         threshold = std::max(threshold, list.cut(kernels, keep) + 1);

@@ -30,19 +30,22 @@ struct CodeList {
 std::int32_t nth_greatest(const ScanKernels& kernels, const std::int32_t* scores,
                           std::int64_t count, std::int64_t rank);
 
-// A run of blocked codes and the bits of those of its rows that may be found.
+// Rows [begin, end) of blocked codes and the bits of those that may be found.
 struct ScanRange {
-  const std::uint32_t* blocks = nullptr;
+  const std::uint32_t* blocks = nullptr;  // of row 0
   std::int64_t words = 0;
   int bits = 0;
-  std::int64_t rows = 0;                // the last block may be part-filled
-  const std::uint64_t* live = nullptr;  // no bit set past `rows`
-  std::uint32_t first_position = 0;
+  std::int64_t begin = 0;               // a multiple of 16
+  std::int64_t end = 0;                 // the last block is scanned whole
+  const std::uint64_t* live = nullptr;  // of row 0; no bit set where there is no row
+  std::uint32_t first_position = 0;     // of row 0
+  [[nodiscard]] std::int64_t rows() const { return end - begin; }
 };
 
-// The best `keep` of `live_count` live rows over all ranges, in the order of their positions; the
-// same for all kernels and however the ranges are cut. `live_count` is only a means of guessing
-// where the cut will be. Fewer only if fewer are live. Throws std::bad_alloc.
+// The best `keep` of `live_count` live rows over all ranges (in the order of their positions), in
+// the order of their positions; the same for all kernels and however the ranges are cut.
+// `live_count` is only a means of guessing where the cut will be. Fewer only if fewer are live.
+// Throws std::bad_alloc.
 CodeList best_codes(const ScanKernels& kernels, std::span<const ScanRange> ranges,
                     const CodeQuery& query, std::int64_t keep, std::int64_t live_count);
 

@@ -1,0 +1,106 @@
+// As many rows as wanted from few real ones, none of them kept: row i beyond the real ones is a
+// real row moved by a real difference of neighbours, row + (neighbour - other row), made anew from
+// the number i whenever it is asked for. So five million rows need no 15 GB.
+// Threads: const calls at once.
+#pragma once
+
+#include <faiss/utils/distances.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/vector_math.h"
+#include "index/top_candidates.h"
+
+namespace nestor::benchmark {
+
+class GrownRows {
+ public:
+  static constexpr std::size_t kWidth = 768;
+
+  explicit GrownRows(std::vector<float> base)
+      : base_(std::move(base)), base_count_(base_.size() / kWidth) {
+    std::vector<std::pair<float, std::size_t>> scores(base_count_);
+    for (std::size_t i = 0; i < kSeeds; ++i) {
+      const std::size_t seed = mixed(i) % base_count_;
+      const float* row = base_.data() + seed * kWidth;
+      for (std::size_t other = 0; other < base_count_; ++other) {
+        scores[other] = {faiss::fvec_inner_product(row, base_.data() + other * kWidth, 128), other};
+      }
+      std::partial_sort(scores.begin(), scores.begin() + 6, scores.end(), std::greater<>());
+      for (std::size_t n = 1; n < 6; ++n) pairs_.emplace_back(seed, scores[n].second);
+    }
+  }
+
+  void row(std::uint64_t i, float* out) const {
+    if (i < base_count_) {
+      std::copy_n(base_.data() + i * kWidth, kWidth, out);
+      return;
+    }
+    const auto [from, to] = pairs_[mixed(2 * i) % pairs_.size()];
+    const float* moved = base_.data() + mixed(2 * i + 1) % base_count_ * kWidth;
+    const float* minus = base_.data() + from * kWidth;
+    const float* plus = base_.data() + to * kWidth;
+    for (std::size_t d = 0; d < kWidth; ++d) out[d] = moved[d] + plus[d] - minus[d];
+    normalize(std::span(out, kWidth));
+  }
+
+  void rows(std::uint64_t first, std::size_t count, std::vector<float>& out) const {
+    out.resize(count * kWidth);
+    for (std::size_t i = 0; i < count; ++i) row(first + i, out.data() + i * kWidth);
+  }
+
+ private:
+  static constexpr std::size_t kSeeds = 1000;  // rows whose neighbours are looked for
+
+  // SplitMix64 of a number.
+  static std::uint64_t mixed(std::uint64_t i) {
+    std::uint64_t z = (i + 1) * 0x9E3779B97F4A7C15;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+    z = (z ^ z >> 27) * 0x94D049BB133111EB;
+    return z ^ z >> 31;
+  }
+
+  std::vector<float> base_;
+  std::size_t base_count_;
+  std::vector<std::pair<std::size_t, std::size_t>> pairs_;
+};
+
+// The best `top` of the rows offered so far for each of (count) queries, by exact cosine; ids are
+// numbers of rows plus one. Blocks of rows against all queries at once, which is a matrix product.
+class ExactBest {
+ public:
+  ExactBest(std::span<const float> queries, std::int64_t top)
+      : queries_(queries), best_(queries.size() / GrownRows::kWidth, index::TopCandidates(top)) {}
+
+  void offer(std::uint64_t first, std::span<const float> rows) {
+    const std::size_t count = rows.size() / GrownRows::kWidth;
+    const std::size_t top = std::min<std::size_t>(kTopOfBlock, count);
+    std::vector<float> scores(best_.size() * top);
+    std::vector<std::int64_t> places(best_.size() * top);
+    faiss::float_minheap_array_t heaps{best_.size(), top, places.data(), scores.data()};
+    faiss::knn_inner_product(queries_.data(), rows.data(), GrownRows::kWidth, best_.size(), count,
+                             &heaps);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (places[i] < 0) continue;
+      best_[i / top].offer({first + static_cast<std::uint64_t>(places[i]) + 1, scores[i]});
+    }
+  }
+
+  std::vector<std::vector<index::Candidate>> take() {
+    std::vector<std::vector<index::Candidate>> all;
+    for (auto& best : best_) all.push_back(best.take());
+    return all;
+  }
+
+ private:
+  static constexpr std::size_t kTopOfBlock = 10;  // at least `top` would need
+  std::span<const float> queries_;
+  std::vector<index::TopCandidates> best_;
+};
+
+}  // namespace nestor::benchmark

@@ -2,9 +2,8 @@
 // search, over 10,000 to 100,000 made-up rows of width 768, through the whole database (rows and
 // texts come from disk). The rows are clustered noise: recall is comparable between plans and
 // commits, not with real text; `nestor eval` has that. Some minutes.
-#include <charconv>
-
 #include "benchmarks/benchmark_support.h"
+#include "benchmarks/row_encoder.h"
 #include "query/open_database.h"
 
 namespace {
@@ -20,41 +19,6 @@ constexpr std::size_t kWarmingQueries = 5;
 constexpr std::size_t kBatch = 1000;
 constexpr std::uint64_t kSeed = 7;
 constexpr std::size_t kStride = 7'919;
-
-// "Embeds" the text "17" as row 17, so that a collection of a Matryoshka model can be had without
-// embedding.
-class RowEncoder : public nestor::query::TextEncoder {
- public:
-  explicit RowEncoder(std::vector<float> rows) : rows_(std::move(rows)) {
-    info_.name = "rows";
-    info_.space = std::string(64, '0');
-    info_.precision = "f32";
-    info_.backend = "none";
-    info_.width = kWidth;
-    info_.widths = {768, 512, 256, 128};
-    info_.context_tokens = 2048;
-    info_.thread_count = 1;
-  }
-
-  nestor::Result<std::vector<nestor::Embedding>> encode(
-      std::span<const nestor::EmbedInput> inputs, nestor::Role,
-      const nestor::EmbedOptions&) const override {
-    std::vector<nestor::Embedding> result;
-    for (const nestor::EmbedInput& input : inputs) {
-      std::size_t index = 0;
-      std::from_chars(input.text.data(), input.text.data() + input.text.size(), index);
-      const float* const row = rows_.data() + index * kWidth;
-      result.push_back({.vector = {row, row + kWidth}, .token_count = 3, .truncated = false});
-    }
-    return result;
-  }
-  nestor::Result<int> count_tokens(std::string_view) const override { return 1; }
-  const nestor::ModelInfo& info() const override { return info_; }
-
- private:
-  std::vector<float> rows_;
-  nestor::ModelInfo info_;
-};
 
 struct PlanUnderTest {
   int coarse_width;
@@ -145,9 +109,9 @@ nlohmann::ordered_json measure_filters(const nestor::Database& database,
 
 nlohmann::ordered_json measure_size(std::size_t row_count) {
   const nestor::benchmark::ScratchFolder folder;
-  std::vector<float> rows = nestor::benchmark::clustered_rows(row_count, kWidth, kSeed);
+  const std::vector<float> rows = nestor::benchmark::clustered_rows(row_count, kWidth, kSeed);
   const std::vector<float> queries = questions(rows, row_count);
-  const auto encoder = std::make_shared<const RowEncoder>(std::move(rows));
+  const auto encoder = std::make_shared<const nestor::benchmark::RowEncoder>(rows, kWidth);
   nestor::Database database = must(nestor::query::open_database(folder / "database", {}, [encoder] {
     return nestor::Result<nestor::query::EncoderPointer>(encoder);
   }));

@@ -105,8 +105,8 @@ class LadderIndex {
   [[nodiscard]] bool has_lists() const { return lists_.has_value(); }
   // Rows in the lists that a search looks through by default; 0: in all.
   [[nodiscard]] std::int64_t probe_rows() const { return probe_rows_; }
-  // At least kListRows rows, and no lists, or a quarter as many rows outside of them.
-  [[nodiscard]] bool wants_lists() const;
+  // At least so many rows, and no lists, or a quarter as many rows outside of them.
+  [[nodiscard]] bool wants_lists(std::int64_t least_rows = kListRows) const;
   [[nodiscard]] std::int64_t memory_bytes() const;
   // Changes whenever positions move: filters made before are refused then.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }

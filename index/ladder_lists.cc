@@ -60,8 +60,8 @@ Status out_of_memory(const char* action) {
 
 }  // namespace
 
-bool LadderIndex::wants_lists() const {
-  if (!trained() || live_count() < kListRows) return false;
+bool LadderIndex::wants_lists(std::int64_t least_rows) const {
+  if (!trained() || live_count() < least_rows) return false;
   const std::int64_t unlisted = codes_.row_count() - codes_.listed_rows();
   return !has_lists() || unlisted * kUnlistedDivisor > codes_.row_count();
 }

@@ -73,7 +73,7 @@ CollectionStats stats_of(const storage::Collection& collection) {
 namespace query {
 
 Result<Database> open_database(const std::string& path, const OpenOptions& options,
-                               EncoderFactory encoder) {
+                               EncoderFactory encoder, const Upkeep& upkeep) {
   return guarded([&]() -> Result<Database> {
     NESTOR_ASSIGN_OR_RETURN(auto store, storage::DocumentStore::open(
                                             path, {.create_if_missing = options.create_if_missing,
@@ -81,6 +81,7 @@ Result<Database> open_database(const std::string& path, const OpenOptions& optio
                                                    .log = options.log}));
     auto impl = std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options);
     impl->thread_count = options.embedder.thread_count;
+    impl->list_rows = upkeep.list_rows;
     NESTOR_RETURN_IF_ERROR(impl->complete_postings());
     return Database(std::move(impl));
   });

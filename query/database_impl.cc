@@ -38,6 +38,8 @@ Database::Impl::~Impl() {
     // After fork() RocksDB's threads are not in this process, and its destructor would wait for
     // them.
     static_cast<void>(store.release());
+    static_cast<void>(pool_.release());
+    if (list_builder_.joinable()) list_builder_.detach();
     return;
   }
   if (store != nullptr) static_cast<void>(close());
@@ -292,6 +294,7 @@ void Database::Impl::publish(const storage::Commit& commit, const storage::Batch
   if (const Status renewed = renew_index(batch.collection); !renewed.ok()) {
     log_to(log, LogLevel::kWarning, "the index stays as it was: " + renewed.message());
   }
+  start_lists(batch.collection);
 }
 
 // Only writers change rows, and this one holds `writing`: what is built from the view is level.
@@ -353,6 +356,12 @@ Status Database::Impl::save_indexes() {
         query::make_plan({}, collection->width, !collection->external, collection->passages));
     NESTOR_RETURN_IF_ERROR(ensure_index(name, plan));
     LevelIndex& index = indexes.at(name);
+    if (index.loaded.index->has_codes() && index.loaded.index->codes().wants_lists(list_rows)) {
+      log_to(log, LogLevel::kInfo,
+             fmt::format("sorting {} passages of '{}' for faster searches",
+                         index.collection.passages, name));
+      NESTOR_RETURN_IF_ERROR(build_lists(name, {}));
+    }
     NESTOR_RETURN_IF_ERROR(query::save_index(*store, index.collection, index.loaded));
   }
   return {};
@@ -361,6 +370,10 @@ Status Database::Impl::save_indexes() {
 Status Database::Impl::close() {
   const std::unique_lock alone(lifecycle);
   if (store == nullptr) return {StatusCode::kFailedPrecondition, "this database is closed already"};
+  if (list_builder_.joinable()) {
+    list_builder_.request_stop();
+    list_builder_.join();
+  }
   // A cache that cannot be saved loses nothing: the next open makes it anew.
   if (const Status saved = save_indexes(); !saved.ok()) {
     log_to(log, LogLevel::kWarning, "the index cache could not be saved: " + saved.message());

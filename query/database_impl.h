@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include <set>
 #include <shared_mutex>
 #include <string>
+#include <thread>
 
 #include "core/fair_shared_mutex.h"
 #include "core/stop_check.h"
@@ -97,6 +99,7 @@ struct Database::Impl {
   const pid_t owner;
   LogCallback log;
   int thread_count = 0;                           // of search_batch; 0: one for each processor
+  std::int64_t list_rows = index::LadderIndex::kListRows;  // sorted into lists from so many on
   std::unique_ptr<storage::DocumentStore> store;  // null after close
 
   mutable std::shared_mutex lifecycle;
@@ -178,6 +181,10 @@ struct Database::Impl {
                            Question& question);
   [[nodiscard]] bool words_are_enough(const Status& embedded, const SearchOptions& options) const;
   ThreadPool& search_pool() const;
+  // Sorts a large collection into lists, in the background, one at a time; nothing where it is
+  // small or the handle is read-only. Searches and writers go on meanwhile.
+  void start_lists(const std::string& name) const;
+  Status build_lists(const std::string& name, const std::stop_token& stop) const;
   // Vectors to measure recall with, (count, width); what they are goes into the report.
   Result<std::vector<float>> recall_questions(const storage::DocumentStore::View& seen,
                                               const storage::Collection& collection,
@@ -197,6 +204,9 @@ struct Database::Impl {
   mutable query::EncoderPointer encoder_;
   mutable std::mutex pool_mutex_;
   mutable std::unique_ptr<ThreadPool> pool_;  // made when first asked for
+  mutable std::mutex lists_mutex_;
+  mutable std::atomic<bool> building_lists_{false};
+  mutable std::jthread list_builder_;
 };
 
 }  // namespace nestor

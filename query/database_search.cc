@@ -184,7 +184,10 @@ Result<std::optional<query::CoarseResult>> Database::Impl::coarse_pass(
         return std::optional<query::CoarseResult>(std::move(coarse));
       }
     }
-    if (!ready) NESTOR_RETURN_IF_ERROR(ensure_index(options.collection, plan));
+    if (!ready) {
+      NESTOR_RETURN_IF_ERROR(ensure_index(options.collection, plan));
+      start_lists(options.collection);
+    }
     NESTOR_ASSIGN_OR_RETURN(ground, newest_ground(question, options));
   }
   return std::optional<query::CoarseResult>();

@@ -7,77 +7,52 @@ made within a round, for the machine itself moves by a factor of two between rou
 
 import argparse
 import contextlib
-import datetime
 import json
 import os
-import select
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-import peer_report
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "peers"))
+
+import peer_record  # noqa: E402
+import peer_report  # noqa: E402
+from peer_process import Failed, Participant  # noqa: E402
+
 # Turns of the single texts: (case, calls that count); one more before them warms the caches.
 SINGLES = [("one256", 5), ("query16", 15)]
 PEERS = "openvino-bf16 openvino-int8 onnxruntime-int8 onnxruntime-fp32 torch-bf16 llamacpp-q8_0".split()
-
-
 PATIENCE_SECONDS = 300
 
 
-class Failed(Exception):
-    """A participant that ended or hangs."""
+class Encoder(Participant):
+    """A participant with the settings it runs the mix and the single texts at."""
 
-
-class Participant:
     def __init__(self, name, command):
-        self.name, self.command, self.process = name, command, None
+        super().__init__(name, command, PATIENCE_SECONDS)
         self.about, self.variant, self.single = {}, None, None
 
-    def start(self, inputs, log):
-        self.process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-        self.about = self.ask(op="load", inputs=str(inputs))
+    def open(self, inputs, log):
+        self.start(log)
+        self.about = self.ask("load", inputs=str(inputs))
         self.variant = self.single = self.about["variants"][0]
-
-    def ask(self, **request):
-        """The answer; the process runs only meanwhile."""
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        if not select.select([self.process.stdout], [], [], PATIENCE_SECONDS)[0]:
-            self.process.kill()
-            raise Failed(f"{self.name}: no answer to {request['op']} within {PATIENCE_SECONDS} s")
-        line = self.process.stdout.readline()
-        if not line:
-            raise Failed(f"{self.name}: its process ended with {self.process.wait()}; the log says why")
-        self.process.send_signal(signal.SIGSTOP)
-        return json.loads(line)
 
     def run(self, case, indices, variant=None, repeat=1):
         variant = variant or (self.variant if case == "mix" else self.single)
-        return self.ask(op="run", case=case, indices=indices, variant=variant, repeat=repeat)
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.stdin.close()
-            self.process.wait()
+        return self.ask("run", case=case, indices=indices, variant=variant, repeat=repeat)
 
 
 def participants(options, threads):
     worker = [str(options.build / "benchmarks/encode_worker"), "--threads", str(threads), "--precision"]
     for precision in options.precisions.split(","):
-        yield Participant(f"nestor-{precision}", [*worker, precision])
+        yield Encoder(f"nestor-{precision}", [*worker, precision])
     common = ["--out", str(options.scratch), "--model", str(options.model), "--threads", str(threads)]
     for kind in options.peers.split(","):
-        yield Participant(kind, [sys.executable, "-B", str(HERE / "peer_worker.py"), kind, *common])
+        yield Encoder(kind, [sys.executable, "-B", str(HERE / "peer_worker.py"), kind, *common])
 
 
 def tune(participant, texts):
@@ -91,15 +66,15 @@ def tune(participant, texts):
 
 def rows_of(participant, case, indices, variant):
     with tempfile.NamedTemporaryFile() as file:
-        participant.ask(op="vectors", case=case, indices=indices, variant=variant, file=file.name)
+        participant.ask("vectors", case=case, indices=indices, variant=variant, file=file.name)
         return np.fromfile(file.name, np.float32).reshape(len(indices), -1)
 
 
 def prepare(participant, options, inputs, log):
     """Opened twice: the second time is from a warm page cache. Memory is read at the leanest variant."""
-    participant.start(options.scratch / "inputs.json", log)
+    participant.open(options.scratch / "inputs.json", log)
     participant.stop()
-    participant.start(options.scratch / "inputs.json", log)
+    participant.open(options.scratch / "inputs.json", log)
     texts = list(range(len(inputs["mix"])))
     counted = participant.run("mix", texts[: options.slice])["tokens"]
     if counted != [len(item["ids"]) for item in inputs["mix"][: options.slice]]:
@@ -110,7 +85,7 @@ def prepare(participant, options, inputs, log):
         "about": participant.about["about"],
         "load_s": participant.about["load_s"],
         "model_mb": participant.about["model_mb"],
-        "peak_rss_mb": participant.ask(op="memory")["peak_rss_mb"],
+        "peak_rss_mb": participant.ask("memory")["peak_rss_mb"],
     }
     tune(participant, texts[: options.tune_texts])
     reference = np.load(options.scratch / "reference" / "reference.npz")
@@ -192,7 +167,7 @@ def main():
     lengths = [len(item["ids"]) for item in inputs["mix"]]
     line = {
         "benchmark": "encode_vs_peers",
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": peer_record.today(),
         "commit": runs[0]["participants"][0]["version"],
         "machine": machine,
         "texts": f"{len(lengths)} passages, {min(lengths)} to {max(lengths)} tokens, {sum(lengths)} in all",

@@ -1,14 +1,17 @@
-"""Statistics, tables, the marked section of FIGURES.md, the line of results.jsonl and the plot of encode_vs_peers.
+"""Statistics, tables and the plot of encode_vs_peers.
 
 Needs the standard library only, but for draw(). usage, to draw a line again: peer_report.py results.jsonl plot.png
 """
 
-import json
 import statistics
 import sys
 from pathlib import Path
 
-BEGIN, END = "<!-- encode_vs_peers begins -->", "<!-- encode_vs_peers ends -->"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
+
+import peer_record  # noqa: E402
+from peer_record import ratios, rounded  # noqa: E402
+
 LATENCIES = ("one256", "query16")
 TITLES = {
     "openvino-bf16": "OpenVINO bf16",
@@ -26,19 +29,6 @@ def is_nestor(figures):
 
 def title(name):
     return TITLES.get(name) or "Nestor " + name.removeprefix("nestor-")
-
-
-def rounded(value):
-    return float(f"{value:.4g}")
-
-
-def ratios(own, peers, higher_is_better):
-    """How many times better than the best peer of the same round, round by round."""
-    found = []
-    for number, value in enumerate(own):
-        of_peers = [peer[number] for peer in peers]
-        found.append(value / max(of_peers) if higher_is_better else min(of_peers) / value)
-    return found
 
 
 def summary(figures, everyone):
@@ -95,21 +85,8 @@ def document(line):
     return "\n".join(out)
 
 
-def replaced(text, section):
-    """The text with what stands between the marks exchanged, or with a marked section at its end."""
-    marked = f"{BEGIN}\n{section}\n{END}"
-    if BEGIN not in text:
-        return text.rstrip("\n") + "\n\n" + marked + "\n"
-    head, rest = text.split(BEGIN, 1)
-    return head + marked + rest.split(END, 1)[1]
-
-
 def draw(line, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = peer_record.pyplot()
     participants = line["runs"][-1]["participants"][::-1]
     panels = [
         ("tokens/s, more is better", lambda p: (p["tokens_per_second"]["median"], p["tokens_per_second"]["best"])),
@@ -117,12 +94,12 @@ def draw(line, path):
         ("16 tokens, ms", lambda p: (p["query16"]["median_ms"], p["query16"]["best_ms"])),
         ("peak RSS, MB", lambda p: (p["peak_rss_mb"], p["peak_rss_mb"])),
     ]
-    colors = ["#c2410c" if is_nestor(p) else "#94a3b8" for p in participants]
+    colors = [peer_record.NESTOR_COLOR if is_nestor(p) else peer_record.PEER_COLOR for p in participants]
     figure, axes = pyplot.subplots(1, len(panels), figsize=(11, 0.6 + 0.34 * len(participants)), sharey=True)
     for axis, (label, values) in zip(axes, panels):
         pairs = [values(p) for p in participants]
         axis.barh([title(p["name"]) for p in participants], [median for median, _ in pairs], color=colors, height=0.65)
-        axis.plot([best for _, best in pairs], range(len(pairs)), "|", color="#0f172a", markersize=9)
+        axis.plot([best for _, best in pairs], range(len(pairs)), "|", color=peer_record.INK, markersize=9)
         for at, (median, best) in enumerate(pairs):
             axis.text(max(median, best), at, f"  {median:,.0f}" if median >= 20 else f"  {median:.1f}", va="center", fontsize=7)
         axis.set_title(label, fontsize=9)
@@ -135,14 +112,9 @@ def draw(line, path):
 
 
 def record(line, benchmarks):
-    with (benchmarks / "results.jsonl").open("a", encoding="utf-8") as results:
-        results.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-    figures = benchmarks / "FIGURES.md"
-    section = document(line) + "\n\n![Nestor and its peers](encode_vs_peers.png)"
-    figures.write_text(replaced(figures.read_text(encoding="utf-8"), section), encoding="utf-8")
+    peer_record.record(line, document(line) + "\n\n![Nestor and its peers](encode_vs_peers.png)", benchmarks)
     draw(line, benchmarks / "encode_vs_peers.png")
 
 
 if __name__ == "__main__":
-    lines = [json.loads(text) for text in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
-    draw([line for line in lines if line["benchmark"] == "encode_vs_peers"][-1], sys.argv[2])
+    draw(peer_record.last_line(Path(sys.argv[1]), "encode_vs_peers"), sys.argv[2])

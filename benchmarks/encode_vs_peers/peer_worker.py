@@ -8,21 +8,16 @@ Time counts from ids to unit vectors in numpy; sorting by length and padding are
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-import peer_engines
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 
-
-def peak_rss_mb():
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 // 1_000_000
-    return 0
+import peer_engines  # noqa: E402
+from peer_process import serve, status_bytes  # noqa: E402
 
 
 def batches(ids, size):
@@ -74,7 +69,7 @@ class Worker:
         return {"rows": len(ids)}
 
     def memory(self, _request):
-        return {"peak_rss_mb": peak_rss_mb()}
+        return {"peak_rss_mb": status_bytes("VmHWM") // 1_000_000}
 
 
 def main():
@@ -84,12 +79,7 @@ def main():
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not stand among the answers
-    worker = Worker(peer_engines.PEERS[options.kind](options))
-    for line in sys.stdin:
-        request = json.loads(line)
-        print(json.dumps(getattr(worker, request["op"])(request)), file=answers, flush=True)
+    serve(Worker(peer_engines.PEERS[options.kind](options)))
 
 
 if __name__ == "__main__":

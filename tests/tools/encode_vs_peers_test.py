@@ -6,8 +6,9 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(os.environ.get("NESTOR_SOURCE_DIR", Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(ROOT / "benchmarks" / "encode_vs_peers"))
+sys.path[:0] = [str(ROOT / "benchmarks" / folder) for folder in ("encode_vs_peers", "peers")]
 
+import peer_record  # noqa: E402
 import peer_report  # noqa: E402
 
 
@@ -27,8 +28,8 @@ PEERS += [participant("torch-bf16", [500.0, 500.0, 1000.0], [50.0, 80.0, 40.0])]
 class Report(unittest.TestCase):
     def test_a_ratio_is_made_with_the_best_peer_of_the_same_round(self):
         of_peers = [peer["tokens_per_second"] for peer in PEERS]
-        self.assertEqual(peer_report.ratios(NESTOR["tokens_per_second"], of_peers, True), [4.0, 4.0, 4.0])
-        self.assertEqual(peer_report.ratios([10.0, 20.0], [[40.0, 90.0], [50.0, 80.0]], False), [4.0, 4.0])
+        self.assertEqual(peer_record.ratios(NESTOR["tokens_per_second"], of_peers, True), [4.0, 4.0, 4.0])
+        self.assertEqual(peer_record.ratios([10.0, 20.0], [[40.0, 90.0], [50.0, 80.0]], False), [4.0, 4.0])
 
     def test_a_summary_has_medians_bests_and_for_nestor_alone_the_ratios(self):
         line = peer_report.summary(NESTOR, [NESTOR, *PEERS])
@@ -44,13 +45,13 @@ class Report(unittest.TestCase):
         self.assertIn("4.00x", rows[-1])
 
     def test_the_marked_section_is_replaced_and_the_rest_stays(self):
-        once = peer_report.replaced("# Figures\n\nmine\n", "old")
-        twice = peer_report.replaced(once + "\nbelow\n", "new")
+        once = peer_record.replaced("# Figures\n\nmine\n", "encode_vs_peers", "old")
+        twice = peer_record.replaced(once + "\nbelow\n", "encode_vs_peers", "new")
         self.assertIn("mine", twice)
         self.assertIn("below", twice)
         self.assertIn("\nnew\n", twice)
         self.assertNotIn("old", twice)
-        self.assertEqual(twice.count(peer_report.BEGIN), 1)
+        self.assertEqual(twice.count(peer_record.marks("encode_vs_peers")[0]), 1)
 
 
 if __name__ == "__main__":

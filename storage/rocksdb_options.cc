@@ -21,7 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// RocksDB writes a LOG file even into a database it opens read-only, unless it is given a logger.
+// RocksDB's file LOG is not written: a reader may not write at all, and a writer whose disk fails
+// would die of it (the log's file is not among the guarded ones, and Debian's RocksDB asserts on
+// its second failure). What matters is in the Status of the calls.
 class SilentLogger final : public rocksdb::Logger {
  public:
   using rocksdb::Logger::Logv;
@@ -51,11 +53,8 @@ rocksdb::Options rocksdb_options(OpenMode mode) {
   options.db_host_id.clear();  // a database tells nobody on which machine it was made
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
-  options.info_log_level = rocksdb::WARN_LEVEL;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = std::size_t{1} << 20;
+  options.info_log = std::make_shared<SilentLogger>();
   if (mode == OpenMode::kReadOnly) {
-    options.info_log = std::make_shared<SilentLogger>();
     options.max_open_files = -1;  // opened now, held: a writer may delete a file later
   } else {
     options.max_open_files = 256;
@@ -91,8 +90,21 @@ Status open_status(const rocksdb::Status& status, const std::string& folder) {
   return status_from_rocksdb(status, action);
 }
 
-Result<std::unique_ptr<rocksdb::DB>> open_once(const std::string& folder, OpenMode mode) {
-  const rocksdb::Options options = rocksdb_options(mode);
+Result<RocksdbPointer> open_guarded(rocksdb::Options& options, const std::string& folder) {
+  RocksdbCloser closer{.files = std::make_shared<GuardedFiles>(), .environment = {}};
+  closer.environment = rocksdb::NewCompositeEnv(closer.files);
+  options.env = closer.environment.get();
+  rocksdb::DB* raw = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(options, folder, &raw);
+  RocksdbPointer db(raw, std::move(closer));
+  // Where a file could not be written, what RocksDB says after it is a consequence.
+  NESTOR_RETURN_IF_ERROR(write_failure_of(db).with_context("cannot open " + folder));
+  if (!status.ok()) return open_status(status, folder);
+  return db;
+}
+
+Result<RocksdbPointer> open_once(const std::string& folder, OpenMode mode) {
+  rocksdb::Options options = rocksdb_options(mode);
   rocksdb::DB* raw = nullptr;
   rocksdb::Status status;
   if (mode == OpenMode::kReadOnly) {
@@ -102,7 +114,7 @@ Result<std::unique_ptr<rocksdb::DB>> open_once(const std::string& folder, OpenMo
     status = rocksdb::DB::OpenForReadOnly(
         options, folder, {{rocksdb::kDefaultColumnFamilyName, options}}, &handles, &raw);
     if (status.ok()) {
-      std::unique_ptr<rocksdb::DB> db(raw);
+      RocksdbPointer db(raw);
       for (rocksdb::ColumnFamilyHandle* handle : handles) {
         status = db->DestroyColumnFamilyHandle(handle);
         if (!status.ok()) return open_status(status, folder);
@@ -110,15 +122,20 @@ Result<std::unique_ptr<rocksdb::DB>> open_once(const std::string& folder, OpenMo
       return db;
     }
   } else {
-    status = rocksdb::DB::Open(options, folder, &raw);
+    return open_guarded(options, folder);
   }
-  if (!status.ok()) return open_status(status, folder);
-  return std::unique_ptr<rocksdb::DB>(raw);
+  return open_status(status, folder);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<rocksdb::DB>> open_rocksdb(const std::string& folder, OpenMode mode) {
+Status write_failure_of(const RocksdbPointer& db) {
+  const RocksdbCloser& closer = db.get_deleter();
+  if (closer.files == nullptr) return {};
+  return status_from_rocksdb(closer.files->failure(), "write the files of the database");
+}
+
+Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode) {
   if (mode != OpenMode::kReadOnly) return open_once(folder, mode);
   // RocksDB leaves open what a read-only open sees beside a writer: between its reading of the
   // manifest and of the logs a log may turn into a table and vanish. So: only an undisturbed open
@@ -126,7 +143,7 @@ Result<std::unique_ptr<rocksdb::DB>> open_rocksdb(const std::string& folder, Ope
   constexpr int kTries = 50;
   for (int attempt = 1;; ++attempt) {
     const auto before = file_set(folder);
-    Result<std::unique_ptr<rocksdb::DB>> opened = open_once(folder, mode);
+    Result<RocksdbPointer> opened = open_once(folder, mode);
     if (file_set(folder) == before) return opened;
     if (attempt == kTries) {
       return Status(StatusCode::kIoError,

@@ -60,7 +60,7 @@ Status no_collection(const std::string& name) {
 
 }  // namespace
 
-RocksdbStore::RocksdbStore(std::string path, std::unique_ptr<rocksdb::DB> db, StoreState state,
+RocksdbStore::RocksdbStore(std::string path, RocksdbPointer db, StoreState state,
                            std::uint64_t database_id, std::optional<Writer> writer)
     : path_(std::move(path)),
       process_(::getpid()),
@@ -199,6 +199,7 @@ Status RocksdbStore::publish(rocksdb::WriteBatch& batch, const StoreState& state
   rocksdb::WriteOptions options;
   options.sync = true;
   Status status = status_from_rocksdb(db_->Write(options, &batch), "write a batch to " + path_);
+  if (status.ok()) status = write_failure_of(db_);
   if (status.ok()) status = writer_->watermark.advance(state.sequence);
   if (!status.ok()) {
     write_failure_ = status;

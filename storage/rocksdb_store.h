@@ -14,6 +14,7 @@
 #include "storage/folder_lock.h"
 #include "storage/free_space.h"
 #include "storage/record_source.h"
+#include "storage/rocksdb_options.h"
 #include "storage/rocksdb_status.h"
 #include "storage/watermark.h"
 
@@ -28,8 +29,8 @@ class RocksdbStore final : public DocumentStore {
     FreeBytesFunction free_bytes;
   };
 
-  RocksdbStore(std::string path, std::unique_ptr<rocksdb::DB> db, StoreState state,
-               std::uint64_t database_id, std::optional<Writer> writer);
+  RocksdbStore(std::string path, RocksdbPointer db, StoreState state, std::uint64_t database_id,
+               std::optional<Writer> writer);
   ~RocksdbStore() override;
 
   using DocumentStore::create_collection;
@@ -105,7 +106,7 @@ class RocksdbStore final : public DocumentStore {
   const pid_t process_;
   const std::uint64_t database_id_;
   std::optional<Writer> writer_;  // before db_: the lock outlives the closing of RocksDB
-  std::unique_ptr<rocksdb::DB> db_;
+  RocksdbPointer db_;
   StoreState state_;
   Status write_failure_;      // ok while writing is possible
   mutable std::mutex mutex_;  // guards current_

@@ -90,7 +90,7 @@ Status make_folder_synced(const std::string& path) {
 }
 
 Status write_first_batch(const std::string& path, const Manifest& manifest) {
-  NESTOR_ASSIGN_OR_RETURN(const std::unique_ptr<rocksdb::DB> db,
+  NESTOR_ASSIGN_OR_RETURN(const RocksdbPointer db,
                           open_rocksdb(rocksdb_folder(path), OpenMode::kCreate));
   const std::string state_key = meta_key(kStateName);
   NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string> written,
@@ -105,7 +105,9 @@ Status write_first_batch(const std::string& path, const Manifest& manifest) {
   batch.Put(state_key, encode_state(state_key, {}));
   rocksdb::WriteOptions options;
   options.sync = true;
-  return status_from_rocksdb(db->Write(options, &batch), "write the first batch to " + path);
+  NESTOR_RETURN_IF_ERROR(
+      status_from_rocksdb(db->Write(options, &batch), "write the first batch to " + path));
+  return write_failure_of(db);
 }
 
 // Every step may be the last one of a process that dies; the next opener begins again, until the
@@ -167,7 +169,7 @@ Result<StoreState> check_store(const std::string& path, rocksdb::DB& db, const M
 }
 
 struct Checked {
-  std::unique_ptr<rocksdb::DB> db;
+  RocksdbPointer db;
   StoreState state;
   std::uint64_t watermark = 0;
 };
@@ -193,8 +195,7 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
   // deletes the log, and with it what could still be saved of a damaged one.
   NESTOR_ASSIGN_OR_RETURN(Checked checked, open_checked_read_only(path, manifest));
   checked.db.reset();
-  NESTOR_ASSIGN_OR_RETURN(std::unique_ptr<rocksdb::DB> db,
-                          open_rocksdb(rocksdb_folder(path), OpenMode::kWrite));
+  NESTOR_ASSIGN_OR_RETURN(RocksdbPointer db, open_rocksdb(rocksdb_folder(path), OpenMode::kWrite));
   NESTOR_ASSIGN_OR_RETURN(const StoreState state, RecordSource(*db, nullptr).state());
   if (state.sequence != checked.state.sequence) {
     return Status(StatusCode::kDataLoss,
@@ -203,6 +204,7 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                               path, checked.state.sequence, state.sequence));
   }
   NESTOR_RETURN_IF_ERROR(upgrade_format(path, *db, manifest, free_bytes, log));
+  NESTOR_RETURN_IF_ERROR(write_failure_of(db));
   NESTOR_ASSIGN_OR_RETURN(WatermarkWriter watermark,
                           WatermarkWriter::open(path, manifest.database_id));
   // A batch whose writer died between log and mark: from now on it is served, so it counts.

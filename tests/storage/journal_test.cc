@@ -48,7 +48,7 @@ class BareJournal {
 
  private:
   TempFolder folder_;
-  std::unique_ptr<rocksdb::DB> db_;
+  RocksdbPointer db_;
   CollectionRecord record_;
 };
 

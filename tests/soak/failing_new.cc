@@ -1,0 +1,60 @@
+#include "tests/soak/failing_new.h"
+
+#include <cstdlib>
+#include <new>
+
+namespace nestor::soak {
+namespace {
+
+thread_local std::uint64_t left = 0;
+
+bool is_the_one() { return left != 0 && --left == 0; }
+
+void* allocate(std::size_t bytes) {
+  void* const memory = is_the_one() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void* allocate_aligned(std::size_t bytes, std::align_val_t alignment) {
+  const auto step = static_cast<std::size_t>(alignment);
+  void* const memory =
+      is_the_one() ? nullptr : std::aligned_alloc(step, (bytes + step - 1) / step * step);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+bool fail_allocation(std::uint64_t number) {
+  const bool met = left == 0;
+  left = number;
+  return met;
+}
+
+}  // namespace nestor::soak
+
+#define NESTOR_REPLACES __attribute__((visibility("default")))
+
+NESTOR_REPLACES void* operator new(std::size_t bytes) { return nestor::soak::allocate(bytes); }
+NESTOR_REPLACES void* operator new[](std::size_t bytes) { return nestor::soak::allocate(bytes); }
+NESTOR_REPLACES void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return nestor::soak::allocate_aligned(bytes, alignment);
+}
+NESTOR_REPLACES void* operator new[](std::size_t bytes, std::align_val_t alignment) {
+  return nestor::soak::allocate_aligned(bytes, alignment);
+}
+NESTOR_REPLACES void operator delete(void* memory) noexcept { std::free(memory); }
+NESTOR_REPLACES void operator delete[](void* memory) noexcept { std::free(memory); }
+NESTOR_REPLACES void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+NESTOR_REPLACES void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+NESTOR_REPLACES void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+NESTOR_REPLACES void operator delete[](void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+NESTOR_REPLACES void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
+NESTOR_REPLACES void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}

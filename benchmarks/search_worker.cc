@@ -170,7 +170,9 @@ class IndexLine : public Line {
       std::vector<std::uint64_t> ids(std::min(kSegment, place.count - done));
       for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = done + i + 1;
       must(cache.add(ids, rows.all().subspan(done * kWidth, ids.size() * kWidth)));
-      must(cache.save_tail(fmt::format("{}/rows{}", place.folder, done / kSegment), {}));
+      const std::string segment = fmt::format("{}/rows{}", place.folder, done / kSegment);
+      must(cache.write_tail(segment, {}));
+      must(cache.map_tail(segment, {}));
     }
   }
   void open(const Place& place) override {

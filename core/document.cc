@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "core/macros.h"
+#include "core/metadata_size.h"
 #include "core/text.h"
 
 namespace nestor {
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostMetadataBytes = 1 << 20;
 constexpr std::size_t kMostMetadataFields = 1024;
+constexpr std::size_t kMostMetadataValues = 98'000;  // and names and lists, 100,000 in all
 
 nlohmann::json scalar_to_json(const MetadataScalar& scalar) {
   return std::visit([](const auto& value) { return nlohmann::json(value); }, scalar.variant());
@@ -35,7 +37,52 @@ Result<MetadataScalar> scalar_of(const nlohmann::json& value, const std::string&
                   value.is_number() ? "a number out of range" : value.type_name()));
 }
 
+// As long as nlohmann writes it, but for numbers, which are taken at their longest.
+std::size_t text_bytes(std::string_view text) {
+  std::size_t bytes = 2;
+  for (const char byte : text) {
+    const bool named =
+        byte == '"' || byte == '\\' || (byte >= '\b' && byte <= '\r' && byte != '\v');
+    bytes += named ? 2 : static_cast<unsigned char>(byte) < 0x20 ? 6 : 1;
+  }
+  return bytes;
+}
+
+std::size_t written_bytes(const MetadataScalar& scalar) {
+  constexpr std::size_t kNumber = 24;
+  const auto* const text = std::get_if<std::string>(&scalar.variant());
+  return text != nullptr ? text_bytes(*text) : kNumber;
+}
+
 }  // namespace
+
+Status check_metadata_size(const Metadata& metadata) {
+  if (metadata.size() > kMostMetadataFields) {
+    return {StatusCode::kInvalidArgument, fmt::format("metadata has {} fields, at most {} are kept",
+                                                      metadata.size(), kMostMetadataFields)};
+  }
+  std::size_t bytes = 2;
+  std::size_t values = 0;
+  for (const auto& [name, value] : metadata) {
+    bytes += text_bytes(name) + 2;
+    if (!value.is_list()) {
+      bytes += written_bytes(value.scalar());
+      continue;
+    }
+    values += value.list().size();
+    for (const MetadataScalar& element : value.list()) bytes += written_bytes(element) + 1;
+  }
+  if (bytes > kMostMetadataBytes) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("metadata has {} bytes, at most {} are kept", bytes, kMostMetadataBytes)};
+  }
+  if (values > kMostMetadataValues) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("metadata has {} values in lists, at most {} are kept", values,
+                        kMostMetadataValues)};
+  }
+  return {};
+}
 
 std::string metadata_to_json(const Metadata& metadata) {
   nlohmann::json object = nlohmann::json::object();

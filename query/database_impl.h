@@ -98,9 +98,9 @@ struct Database::Impl {
                                                   const std::string& name) const;
   const pid_t owner;
   LogCallback log;
-  int thread_count = 0;                           // of search_batch; 0: one for each processor
+  int thread_count = 0;  // of search_batch; 0: one for each processor
   std::int64_t list_rows = index::LadderIndex::kListRows;  // sorted into lists from so many on
-  std::unique_ptr<storage::DocumentStore> store;  // null after close
+  std::unique_ptr<storage::DocumentStore> store;           // null after close
 
   mutable std::shared_mutex lifecycle;
   mutable std::mutex writing;

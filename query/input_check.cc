@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "core/macros.h"
+#include "core/metadata_size.h"
 #include "core/text.h"
 #include "core/vector_math.h"
 #include "query/expiry.h"
@@ -80,8 +81,8 @@ Status check_metadata(const Metadata& metadata, const std::string& whose) {
   }
   NESTOR_RETURN_IF_ERROR(check_expiry(metadata, whose));
   // The caps on fields and bytes are those of its written form.
-  const auto parsed = parse_metadata(metadata_to_json(metadata));
-  return parsed.ok() ? Status() : parsed.status().with_context(whose);
+  const Status size = check_metadata_size(metadata);
+  return size.ok() ? size : size.with_context(whose);
 }
 
 Status check_document(const Document& document, bool split) {

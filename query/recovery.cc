@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/folder.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "index/index_file.h"
@@ -125,15 +126,14 @@ void remove_others(const storage::DocumentStore& store, const storage::Collectio
   const std::string prefix = fmt::format("{}-", collection.id);
   const auto kept = {index_path(store, collection), plan_path(store, collection),
                      row_list_path(store, collection)};
-  std::error_code error;
-  std::filesystem::directory_iterator entry(store.cache_folder(), error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::filesystem::path& path = entry->path();
+  const auto entries = list_folder(store.cache_folder());
+  if (!entries.ok()) return;
+  for (const FolderEntry& entry : entries.value()) {
+    const std::string path = store.cache_folder() + "/" + entry.name;
+    if (!entry.name.starts_with(prefix) || !entry.name.ends_with(".index")) continue;
+    if (std::find(kept.begin(), kept.end(), path) != kept.end()) continue;
     std::error_code ignored;
-    if (path.filename().string().starts_with(prefix) && path.extension() == ".index" &&
-        std::find(kept.begin(), kept.end(), path.string()) == kept.end()) {
-      std::filesystem::remove(path, ignored);
-    }
+    std::filesystem::remove(path, ignored);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/bytes.h"
+#include "core/folder.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "index/index_file.h"
@@ -72,15 +73,14 @@ Result<std::vector<SegmentName>> decode_list(const std::string& path, std::strin
 void remove_unlisted(const DocumentStore& store, const Collection& collection,
                      const std::set<std::string>& listed) {
   const std::string prefix = fmt::format("{}-", collection.id);
-  std::error_code error;
-  std::filesystem::directory_iterator entry(store.cache_folder(), error);
-  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    const std::size_t ending = name.find(kSegmentEnding);
-    if (!name.starts_with(prefix) || ending == std::string::npos) continue;
-    if (listed.contains(name.substr(0, ending + kSegmentEnding.size()))) continue;
+  const auto entries = list_folder(store.cache_folder());
+  if (!entries.ok()) return;
+  for (const FolderEntry& entry : entries.value()) {
+    const std::size_t ending = entry.name.find(kSegmentEnding);
+    if (!entry.name.starts_with(prefix) || ending == std::string::npos) continue;
+    if (listed.contains(entry.name.substr(0, ending + kSegmentEnding.size()))) continue;
     std::error_code ignored;
-    std::filesystem::remove(entry->path(), ignored);
+    std::filesystem::remove(store.cache_folder() + "/" + entry.name, ignored);
   }
 }
 

@@ -13,13 +13,12 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/macros.h"
 #include "storage/rocksdb_status.h"
 
 namespace nestor::storage {
 namespace {
-
-namespace fs = std::filesystem;
 
 // RocksDB's file LOG is not written: a reader may not write at all, and a writer whose disk fails
 // would die of it (the log's file is not among the guarded ones, and Debian's RocksDB asserts on
@@ -64,14 +63,12 @@ rocksdb::Options rocksdb_options(OpenMode mode) {
 
 // Names of all files but the growing logs' sizes, and the manifest's size: equal before and after
 // an open means that no flush, compaction or new log fell into it.
-std::map<std::string, std::uintmax_t> file_set(const std::string& folder) {
-  std::map<std::string, std::uintmax_t> files;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    std::error_code ignored;  // deleted meanwhile: the next look differs
-    files[name] = name.starts_with("MANIFEST-") ? entry->file_size(ignored) : 0;
+std::map<std::string, std::int64_t> file_set(const std::string& folder) {
+  std::map<std::string, std::int64_t> files;
+  const auto entries = list_folder(folder);
+  if (!entries.ok()) return files;
+  for (const FolderEntry& entry : entries.value()) {
+    files[entry.name] = entry.name.starts_with("MANIFEST-") ? entry.bytes : 0;
   }
   return files;
 }
@@ -158,13 +155,10 @@ Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode) {
 
 std::int64_t log_bytes(const std::string& folder) {
   std::int64_t total = 0;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->path().extension() != ".log") continue;
-    const std::uintmax_t bytes = entry->file_size(ignored);
-    if (!ignored) total += static_cast<std::int64_t>(bytes);
+  const auto entries = list_folder(folder);
+  if (!entries.ok()) return 0;
+  for (const FolderEntry& entry : entries.value()) {
+    if (entry.name.ends_with(".log")) total += entry.bytes;
   }
   return total;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/folder.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "storage/commit_plan.h"
@@ -432,14 +433,17 @@ DocumentStore::Memory RocksdbStore::memory() const {
 }
 
 std::int64_t RocksdbStore::disk_bytes() const {
-  namespace fs = std::filesystem;
   std::int64_t total = 0;
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(path_, error), end; !error && entry != end;
-       entry.increment(error)) {
-    std::error_code ignored;  // deleted meanwhile, or a folder
-    const std::uintmax_t bytes = entry->is_regular_file(ignored) ? entry->file_size(ignored) : 0;
-    if (!ignored) total += static_cast<std::int64_t>(bytes);
+  std::vector<std::string> folders = {path_};
+  while (!folders.empty()) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    const auto entries = list_folder(folder);
+    if (!entries.ok()) continue;  // deleted meanwhile
+    for (const FolderEntry& entry : entries.value()) {
+      total += entry.bytes;
+      if (entry.is_folder) folders.push_back(folder + "/" + entry.name);
+    }
   }
   return total;
 }

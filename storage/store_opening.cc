@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "nestor/version.h"
@@ -44,17 +45,12 @@ Status no_database(const std::string& path) {
 Status check_room(const std::string& path) {
   std::vector<std::string> foreign;
   bool was_database = false;
-  std::error_code error;
-  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  NESTOR_ASSIGN_OR_RETURN(const auto entries, list_folder(path));
+  for (const auto& [name, is_file, is_folder, bytes] : entries) {
     if (name == kWatermarkName) was_database = true;
     // What a process leaves that died before it wrote the manifest.
     const bool leftover = name == kLockName || name.starts_with(std::string(kManifestName) + ".");
     if (!leftover) foreign.push_back(name);
-  }
-  if (error) {
-    return {StatusCode::kIoError, fmt::format("cannot list {}: {}", path, error.message())};
   }
   if (was_database) {
     return {StatusCode::kDataLoss,

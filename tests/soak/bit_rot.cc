@@ -26,9 +26,9 @@ constexpr int kRefused = 2;  // exit codes of the child: open said so
 constexpr int kTold = 3;     // a call or verify said so
 constexpr const char* kRecord = "a document's record";
 
-enum class Damage { kFlip, kZero, kCut, kDelete, kReplace };
-constexpr std::array<const char*, 5> kDamageNames = {"a bit turned", "a page zeroed", "cut",
-                                                     "deleted", "replaced"};
+enum class Damage { kFlip, kZero, kCut, kDelete, kReplace, kTurnInRecord };
+constexpr std::array<const char*, 6> kDamageNames = {
+    "a bit turned", "a page zeroed", "cut", "deleted", "replaced", "a bit turned beneath RocksDB"};
 
 void overwrite(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc)
@@ -53,20 +53,35 @@ void damage_file(const std::string& path, Damage damage, Random& random) {
   overwrite(path, bytes);
 }
 
-// A text with another letter in it and every check of the record right: only the digest knows.
-int replace_record(const std::string& path, const History& history) {
+// The record of the first document of the first collection, whatever its number is.
+Result<std::pair<std::string, std::string>> a_record(rocksdb::DB& db, const History& history) {
+  for (std::uint32_t collection = 1; collection <= kCollections.size(); ++collection) {
+    const std::string key =
+        storage::document_key(collection, history.model.documents[0].begin()->first);
+    std::string value;
+    if (db.Get({}, key, &value).ok()) return std::pair(key, value);
+  }
+  return Status(StatusCode::kNotFound, "the record to be damaged is not there");
+}
+
+// kReplace: a text with another letter in it and every check of the record right: only the digest
+// knows. kTurnInRecord: a bit of the record, with RocksDB's checks right: its own check knows.
+int damage_record(const std::string& path, const History& history, Damage damage, Random& random) {
   const auto db = storage::open_rocksdb(path + "/rocksdb", storage::OpenMode::kWrite);
   if (!db.ok()) return fail_life(db.status().to_string());
-  const std::string key = storage::document_key(1, history.model.documents[0].begin()->first);
-  std::string value;
-  if (!db.value()->Get({}, key, &value).ok())
-    return fail_life("the record to be replaced is not there");
-  auto stored = storage::decode_document(key, value);
-  if (!stored.ok()) return fail_life(stored.status().to_string());
-  stored.value().document.text.back() ^= 1;
-  return db.value()->Put({}, key, storage::encode_document(key, stored.value())).ok()
-             ? 0
-             : fail_life("put");
+  auto record = a_record(*db.value(), history);
+  if (!record.ok()) return fail_life(record.status().to_string());
+  auto& [key, value] = record.value();
+  if (damage == Damage::kReplace) {
+    auto stored = storage::decode_document(key, value);
+    if (!stored.ok()) return fail_life(stored.status().to_string());
+    stored.value().document.text.back() ^= 1;
+    value = storage::encode_document(key, stored.value());
+  } else {
+    const std::uint64_t at = random.below(value.size());
+    value[at] = static_cast<char>(value[at] ^ (1 << random.below(8)));
+  }
+  return db.value()->Put({}, key, value).ok() ? 0 : fail_life("put");
 }
 
 // Looks at a damaged database as a person would.
@@ -127,10 +142,9 @@ class BitRot {
         // Gone is gone: once a kind. Of the rest, most are bits.
         Damage damage =
             static_cast<Damage>(i == 0 ? 3 : std::min<std::uint64_t>(random.below(5), 4) % 3);
-        if (kind == kRecord) damage = Damage::kReplace;
+        if (kind == kRecord) damage = i == 0 ? Damage::kReplace : Damage::kTurnInRecord;
         const std::string& name = names[random.below(names.size())];
         if (one(cycle, kind, name, damage, random)) return;
-        if (kind == kRecord) break;
       }
     }
   }
@@ -141,9 +155,10 @@ class BitRot {
            Random& random) {
     remove_folder(path_);
     copy_folder(base_, path_);
-    if (damage == Damage::kReplace) {
-      const Death replaced = wait_for(start_child([&] { return replace_record(path_, history_); }));
-      if (!replaced.clean()) return report_.fail("replacing: " + replaced.describe());
+    if (damage == Damage::kReplace || damage == Damage::kTurnInRecord) {
+      const Death damaged =
+          wait_for(start_child([&] { return damage_record(path_, history_, damage, random); }));
+      if (!damaged.clean()) return report_.fail("damaging a record: " + damaged.describe());
     } else {
       damage_file(path_ + "/" + name, damage, random);
     }

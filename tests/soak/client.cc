@@ -9,6 +9,7 @@
 
 #include "core/macros.h"
 #include "query/open_database.h"
+#include "tests/soak/failing_new.h"
 #include "tests/soak/fault_layer.h"
 #include "tests/support/hash_encoder.h"
 
@@ -77,9 +78,10 @@ Status Client::open(bool read_only) {
   OpenOptions options;
   options.read_only = read_only;
   auto encoder = std::make_shared<testing::HashEncoder>("hash-space", kEncoderWidth);
-  NESTOR_ASSIGN_OR_RETURN(
-      Database opened,
-      query::open_database(path_, options, testing::factory_of(std::move(encoder))));
+  query::EncoderFactory factory = testing::factory_of(std::move(encoder));
+  NESTOR_ASSIGN_OR_RETURN(Database opened, call_library([&] {
+                            return query::open_database(path_, options, std::move(factory));
+                          }));
   database_.emplace(std::move(opened));
   set_phase("work");
   return {};
@@ -87,7 +89,7 @@ Status Client::open(bool read_only) {
 
 Status Client::close() {
   set_phase("close");
-  const Status status = database_->close();
+  const Status status = call_library([&] { return database_->close(); });
   database_.reset();
   return status;
 }
@@ -99,10 +101,10 @@ Status Client::search(const PlannedOp& op) {
   if (!there) return {};
   if (op.collection == 1) {
     const Document probe = document_of(1, "g1", {.text = op.number});
-    return database_->search_vector(probe.vector, options).status();
+    return call_library([&] { return database_->search_vector(probe.vector, options); }).status();
   }
   options.mode = op.number % 2 == 0 ? SearchMode::kVector : SearchMode::kHybrid;
-  return database_->search("common word1", options).status();
+  return call_library([&] { return database_->search("common word1", options); }).status();
 }
 
 Status Client::execute(const PlannedOp& op) {
@@ -120,15 +122,20 @@ Status Client::execute(const PlannedOp& op) {
         documents.push_back(document_of(op.collection, key, {.text = op.number}));
       AddOptions options = add_options(op.collection);
       options.removals = op.removals;
-      return database_->add(documents, options).status();
+      return call_library([&] { return database_->add(documents, options); }).status();
     }
     case OpKind::kRemove:
-      return known ? database_->remove(op.keys, {.collection = collection}).status() : Status();
+      return known ? call_library([&] {
+                       return database_->remove(op.keys, {.collection = collection});
+                     }).status()
+                   : Status();
     case OpKind::kRemoveMatching: {
       if (!known) return {};
       NESTOR_ASSIGN_OR_RETURN(const Filter filter,
                               Filter::parse(fmt::format("part == {}", op.part)));
-      return database_->remove_matching(filter, {.collection = collection}).status();
+      return call_library(
+                 [&] { return database_->remove_matching(filter, {.collection = collection}); })
+          .status();
     }
     case OpKind::kChangeMetadata: {
       if (!known) return {};
@@ -137,12 +144,18 @@ Status Client::execute(const PlannedOp& op) {
         const auto number = static_cast<std::int64_t>(op.number);
         changes.push_back({.key = key, .set = {{"note", number}, {"part", number % 5}}});
       }
-      return database_->change_metadata(changes, collection).status();
+      return call_library([&] { return database_->change_metadata(changes, collection); }).status();
     }
-    case OpKind::kSetAttribute:
-      return database_->set_attribute(collection, "note", std::to_string(op.number));
-    case OpKind::kSetLanguage:
-      return database_->set_attribute(collection, "language", op.number % 2 == 0 ? "en" : "auto");
+    case OpKind::kSetAttribute: {
+      if (!known && collection != kDefaultCollection) return {};
+      const std::string value = std::to_string(op.number);
+      return call_library([&] { return database_->set_attribute(collection, "note", value); });
+    }
+    case OpKind::kSetLanguage: {
+      if (!known && collection != kDefaultCollection) return {};
+      const std::string value = op.number % 2 == 0 ? "en" : "auto";
+      return call_library([&] { return database_->set_attribute(collection, "language", value); });
+    }
     case OpKind::kSearch:
       return search(op);
     case OpKind::kReopen:

@@ -7,8 +7,9 @@ namespace nestor::soak {
 namespace {
 
 thread_local std::uint64_t left = 0;
+thread_local bool inside = false;
 
-bool is_the_one() { return left != 0 && --left == 0; }
+bool is_the_one() { return inside && left != 0 && --left == 0; }
 
 void* allocate(std::size_t bytes) {
   void* const memory = is_the_one() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
@@ -31,6 +32,9 @@ bool fail_allocation(std::uint64_t number) {
   left = number;
   return met;
 }
+
+InsideCall::InsideCall() { inside = true; }
+InsideCall::~InsideCall() { inside = false; }
 
 }  // namespace nestor::soak
 

@@ -1,0 +1,51 @@
+#include "core/folder.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace nestor {
+namespace {
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+}  // namespace
+
+Result<std::vector<FolderEntry>> list_folder(const std::string& path) {
+  const std::unique_ptr<DIR, CloseFolder> folder(::opendir(path.c_str()));
+  if (folder == nullptr) {
+    return Status(errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIoError,
+                  fmt::format("cannot list {}: {}", path, std::strerror(errno)));
+  }
+  std::vector<FolderEntry> entries;
+  errno = 0;
+  while (const dirent* const entry = ::readdir(folder.get())) {
+    const std::string_view name = entry->d_name;
+    struct stat facts {};
+    if (name != "." && name != ".." &&
+        ::fstatat(::dirfd(folder.get()), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
+      entries.push_back({.name = std::string(name),
+                         .is_file = S_ISREG(facts.st_mode),
+                         .is_folder = S_ISDIR(facts.st_mode),
+                         .bytes = S_ISREG(facts.st_mode) ? facts.st_size : 0});
+    }
+    errno = 0;
+  }
+  if (errno != 0) {
+    return Status(StatusCode::kIoError,
+                  fmt::format("cannot list {}: {}", path, std::strerror(errno)));
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const FolderEntry& a, const FolderEntry& b) { return a.name < b.name; });
+  return entries;
+}
+
+}  // namespace nestor

@@ -49,7 +49,12 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
   template <typename Work>
   IOStatus guard(const Work& work) {
     if (failure_->happened()) return IOStatus::OK();
-    if (const IOStatus status = work(); !status.ok()) failure_->note(status);
+    try {
+      if (const IOStatus status = work(); !status.ok()) failure_->note(status);
+    } catch (...) {
+      failure_->note(IOStatus::Aborted());
+      throw;
+    }
     return IOStatus::OK();
   }
 
@@ -99,6 +104,8 @@ GuardedFiles::GuardedFiles()
 rocksdb::Status GuardedFiles::failure() const {
   return failure_->happened() ? failure_->status() : IOStatus::OK();
 }
+
+void GuardedFiles::freeze() { failure_->note(IOStatus::Aborted()); }
 
 IOStatus GuardedFiles::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                        std::unique_ptr<rocksdb::FSWritableFile>* file,

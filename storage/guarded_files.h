@@ -36,6 +36,9 @@ class GuardedFiles final : public rocksdb::FileSystemWrapper {
 
   // Ok while every write went well.
   [[nodiscard]] rocksdb::Status failure() const;
+  // As if a write had failed now: to be called when an exception came out of RocksDB, for a buffer
+  // that it left behind half emptied would be written a second time when the file is closed.
+  void freeze();
 
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,

@@ -75,8 +75,11 @@ std::map<std::string, std::int64_t> file_set(const std::string& folder) {
 
 Status open_status(const rocksdb::Status& status, const std::string& folder) {
   // RocksDB says "invalid argument" where CURRENT is missing, and "IO error" where its own lock is
-  // held.
+  // held; and "invalid argument" around an "IO error" where it has no file descriptors left.
   const std::string action = "open " + folder;
+  if (status.IsInvalidArgument() && status.ToString().find("IO error") != std::string::npos) {
+    return {StatusCode::kIoError, "cannot " + action + ": " + status.ToString()};
+  }
   if (status.IsInvalidArgument()) {
     return {StatusCode::kDataLoss, "cannot " + action + ": " + status.ToString() +
                                        "; files are missing, restore the database from a backup"};
@@ -92,7 +95,13 @@ Result<RocksdbPointer> open_guarded(rocksdb::Options& options, const std::string
   closer.environment = rocksdb::NewCompositeEnv(closer.files);
   options.env = closer.environment.get();
   rocksdb::DB* raw = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(options, folder, &raw);
+  rocksdb::Status status;
+  try {
+    status = rocksdb::DB::Open(options, folder, &raw);
+  } catch (...) {
+    closer.files->freeze();
+    throw;
+  }
   RocksdbPointer db(raw, std::move(closer));
   // Where a file could not be written, what RocksDB says after it is a consequence.
   NESTOR_RETURN_IF_ERROR(write_failure_of(db).with_context("cannot open " + folder));

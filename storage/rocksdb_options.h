@@ -28,6 +28,16 @@ using RocksdbPointer = std::unique_ptr<rocksdb::DB, RocksdbCloser>;
 // The first write to the database's files that failed, background ones included. To be asked after
 // every write that RocksDB says went well.
 Status write_failure_of(const RocksdbPointer& db);
+// Runs `work`, which writes by `db`; an exception that comes out of it freezes the files first.
+template <typename Work>
+auto freezing_on_exception(const RocksdbPointer& db, const Work& work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (...) {
+    if (const auto& files = db.get_deleter().files; files != nullptr) files->freeze();
+    throw;
+  }
+}
 
 // Errors: kDataLoss (damage, or files that are missing), kIoError, kNoSpace, kLocked. Read-only:
 // writes nothing, and opens again where a live writer changed the set of files meanwhile.

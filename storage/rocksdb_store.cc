@@ -89,7 +89,9 @@ void RocksdbStore::spare_the_next_open() const {
     const std::int64_t bytes = log_bytes(db_->GetName());
     if (bytes < kSmallLog) return {};
     NESTOR_RETURN_IF_ERROR(check_free_space(writer_->free_bytes, path_, bytes, "the log stays"));
-    return status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_);
+    return freezing_on_exception(db_, [&] {
+      return status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_);
+    });
   });
 }
 
@@ -199,7 +201,9 @@ Status RocksdbStore::publish(rocksdb::WriteBatch& batch, const StoreState& state
   write_failure_ = Status(StatusCode::kInternal, "it did not come to its end");
   rocksdb::WriteOptions options;
   options.sync = true;
-  Status status = status_from_rocksdb(db_->Write(options, &batch), "write a batch to " + path_);
+  Status status = freezing_on_exception(db_, [&] {
+    return status_from_rocksdb(db_->Write(options, &batch), "write a batch to " + path_);
+  });
   if (status.ok()) status = write_failure_of(db_);
   if (status.ok()) status = writer_->watermark.advance(state.sequence);
   if (!status.ok()) {

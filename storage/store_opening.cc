@@ -101,8 +101,9 @@ Status write_first_batch(const std::string& path, const Manifest& manifest) {
   batch.Put(state_key, encode_state(state_key, {}));
   rocksdb::WriteOptions options;
   options.sync = true;
-  NESTOR_RETURN_IF_ERROR(
-      status_from_rocksdb(db->Write(options, &batch), "write the first batch to " + path));
+  NESTOR_RETURN_IF_ERROR(freezing_on_exception(db, [&] {
+    return status_from_rocksdb(db->Write(options, &batch), "write the first batch to " + path);
+  }));
   return write_failure_of(db);
 }
 

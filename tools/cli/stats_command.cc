@@ -41,7 +41,7 @@ struct MemoryPart {
 };
 constexpr MemoryPart kMemoryParts[] = {
     {"index_codes", "codes", &MemoryUsage::index_codes},
-    {"index_rows", "rows in full precision", &MemoryUsage::index_rows},
+    {"index_rows", "rows", &MemoryUsage::index_rows},
     {"filter_sets", "filters", &MemoryUsage::filter_sets},
     {"filter_masks", "filters over codes", &MemoryUsage::filter_masks},
     {"keyword_lists", "words", &MemoryUsage::keyword_lists},

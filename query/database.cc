@@ -310,6 +310,33 @@ Result<VerifyReport> Database::verify(std::stop_token stop) const {
   });
 }
 
+Result<RefreshReport> Database::refresh() {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->refresh(); });
+}
+
+Result<BackupReport> Database::backup(const std::string& to, const BackupOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->backup(to, options); });
+}
+
+Result<BundleReport> Database::bundle(const std::string& file, const BackupOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->bundle(file, options); });
+}
+
+Result<ExportReport> Database::export_documents(const LineWriter& write,
+                                                const ExportOptions& options) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->export_documents(write, options); });
+}
+
+Result<ImportReport> Database::import_documents(const LineSource& next,
+                                                const ImportOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->import_documents(next, options); });
+}
+
 Result<Embedder> Database::embedder() const {
   NESTOR_ENTER();
   return guarded([&]() -> Result<Embedder> {

@@ -18,6 +18,7 @@
 #include <shared_mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "core/fair_shared_mutex.h"
 #include "core/stop_check.h"
@@ -27,6 +28,7 @@
 #include "query/finish_search.h"
 #include "query/ingest.h"
 #include "query/keyword_search.h"
+#include "query/portable_document.h"
 #include "query/question_cache.h"
 #include "query/recovery.h"
 #include "query/row_filter.h"
@@ -89,6 +91,20 @@ struct Database::Impl {
   MemoryUsage memory_usage() const;
   // Postings of every collection that lacks them: of an older format, or left unfinished.
   Status complete_postings();
+  // database_transfer.cc: what Database says of them.
+  Result<RefreshReport> refresh();
+  Result<BackupReport> backup(const std::string& to, const BackupOptions& options) const;
+  Result<BundleReport> bundle(const std::string& file, const BackupOptions& options) const;
+  Result<ExportReport> export_documents(const LineWriter& write,
+                                        const ExportOptions& options) const;
+  Result<ImportReport> import_documents(const LineSource& next, const ImportOptions& options);
+  // The collection of an import, made where it is not there; true where the vectors may be taken.
+  Result<bool> settle_import(const query::PortableHeader& header, const ImportOptions& options,
+                             ImportReport& report);
+  // Documents with their passages and vectors as they are, in one batch; those that are there and
+  // equal are passed over. The collection is there. Counts go into `report`.
+  Status import_batch(const query::PortableHeader& header, const std::string& collection,
+                      std::vector<storage::DocumentWrite> writes, ImportReport& report);
   Status close();
 
   storage::DocumentStore::ViewPointer current_view() const;

@@ -32,13 +32,6 @@ NumericMode mode_of(const ModelInfo& model) {
   return NumericMode::kF32;
 }
 
-Hash128 content_hash(std::string_view title_slot, std::string_view text) {
-  ByteWriter content;
-  content.string(title_slot);
-  content.string(text);
-  return hash128(content.bytes());
-}
-
 class Preparation {
  public:
   Preparation(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
@@ -278,6 +271,13 @@ class Preparation {
 };
 
 }  // namespace
+
+Hash128 content_hash(std::string_view title_slot, std::string_view text) {
+  ByteWriter content;
+  content.string(title_slot);
+  content.string(text);
+  return hash128(content.bytes());
+}
 
 Status check_space(const storage::Collection& collection, const ModelInfo& model) {
   if (collection.space.empty() || collection.space == model.space) return {};

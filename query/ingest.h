@@ -7,7 +7,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
+#include "core/hash.h"
 #include "nestor/database.h"
 #include "query/text_encoder.h"
 #include "storage/document_store.h"
@@ -32,6 +34,9 @@ Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,
                                     const std::optional<storage::Collection>& collection,
                                     std::span<const Document> documents, const AddOptions& options,
                                     const EncoderGetter& encoder);
+
+// Of what a passage was embedded from; passages of one hash share their vector. STORED.
+Hash128 content_hash(std::string_view title_slot, std::string_view text);
 
 // kModelMismatch with both names where the collection's space is not the encoder's.
 Status check_space(const storage::Collection& collection, const ModelInfo& model);

@@ -169,6 +169,12 @@ class DocumentStore {
   virtual bool read_only() const = 0;
   // Folder for files derived from the store, inside path(). Exists unless read-only and never made.
   virtual std::string cache_folder() const = 0;
+  // Brings a read-only store level with what its writer has acknowledged meanwhile; views handed
+  // out before stay as they were. False: nothing was. A store open for writing is always level.
+  // Errors: those of open; kFailedPrecondition (the folder is another database now, or went back:
+  // restored from a copy). After an error the store is as it was. Threads: as commit.
+  // Cost: a read of 8 KiB where nothing is new, otherwise a read-only open.
+  virtual Result<bool> refresh() = 0;
 };
 
 }  // namespace nestor::storage

@@ -61,18 +61,6 @@ rocksdb::Options rocksdb_options(OpenMode mode) {
   return options;
 }
 
-// Names of all files but the growing logs' sizes, and the manifest's size: equal before and after
-// an open means that no flush, compaction or new log fell into it.
-std::map<std::string, std::int64_t> file_set(const std::string& folder) {
-  std::map<std::string, std::int64_t> files;
-  const auto entries = list_folder(folder);
-  if (!entries.ok()) return files;
-  for (const FolderEntry& entry : entries.value()) {
-    files[entry.name] = entry.name.starts_with("MANIFEST-") ? entry.bytes : 0;
-  }
-  return files;
-}
-
 Status open_status(const rocksdb::Status& status, const std::string& folder) {
   // RocksDB says "invalid argument" where CURRENT is missing, and "IO error" where its own lock is
   // held; and "invalid argument" around an "IO error" where it has no file descriptors left.
@@ -135,10 +123,25 @@ Result<RocksdbPointer> open_once(const std::string& folder, OpenMode mode) {
 
 }  // namespace
 
+std::map<std::string, std::int64_t> file_set(const std::string& folder) {
+  std::map<std::string, std::int64_t> files;
+  const auto entries = list_folder(folder);
+  if (!entries.ok()) return files;
+  for (const FolderEntry& entry : entries.value()) {
+    files[entry.name] = entry.name.starts_with("MANIFEST-") ? entry.bytes : 0;
+  }
+  return files;
+}
+
+GuardedFiles* files_of(const RocksdbPointer& db) {
+  const auto* const closer = std::get_deleter<RocksdbCloser>(db);
+  return closer == nullptr ? nullptr : closer->files.get();
+}
+
 Status write_failure_of(const RocksdbPointer& db) {
-  const RocksdbCloser& closer = db.get_deleter();
-  if (closer.files == nullptr) return {};
-  return status_from_rocksdb(closer.files->failure(), "write the files of the database");
+  const GuardedFiles* const files = files_of(db);
+  if (files == nullptr) return {};
+  return status_from_rocksdb(files->failure(), "write the files of the database");
 }
 
 Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode) {

@@ -4,6 +4,8 @@
 
 #include <rocksdb/db.h>
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -23,7 +25,10 @@ struct RocksdbCloser {
   std::shared_ptr<rocksdb::Env> environment;
   void operator()(rocksdb::DB* db) const { delete db; }
 };
-using RocksdbPointer = std::unique_ptr<rocksdb::DB, RocksdbCloser>;
+// Made with a RocksdbCloser; shared with the views, so that a refresh can replace a reader's.
+using RocksdbPointer = std::shared_ptr<rocksdb::DB>;
+// Null for a reader's.
+GuardedFiles* files_of(const RocksdbPointer& db);
 
 // The first write to the database's files that failed, background ones included. To be asked after
 // every write that RocksDB says went well.
@@ -34,7 +39,7 @@ auto freezing_on_exception(const RocksdbPointer& db, const Work& work) -> declty
   try {
     return work();
   } catch (...) {
-    if (const auto& files = db.get_deleter().files; files != nullptr) files->freeze();
+    if (GuardedFiles* const files = files_of(db)) files->freeze();
     throw;
   }
 }
@@ -42,6 +47,10 @@ auto freezing_on_exception(const RocksdbPointer& db, const Work& work) -> declty
 // Errors: kDataLoss (damage, or files that are missing), kIoError, kNoSpace, kLocked. Read-only:
 // writes nothing, and opens again where a live writer changed the set of files meanwhile.
 Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode);
+
+// Names of all files but the growing logs' sizes, and the manifest's size: equal before and after
+// some work means that no flush, compaction or new log fell into it.
+std::map<std::string, std::int64_t> file_set(const std::string& folder);
 
 // Sizes of the log files, all of which an open for writing turns into a table.
 std::int64_t log_bytes(const std::string& folder);

@@ -17,35 +17,56 @@
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/rocksdb_options.h"
+#include "storage/store_refresh.h"
 #include "storage/store_verifier.h"
 
 namespace nestor::storage {
 namespace {
 
-// A snapshot and the batch it ends with. A read-only DB never changes and needs no snapshot.
+// What closing would wait for in a forked child is left to the parent.
+void leave_to_parent(std::shared_ptr<rocksdb::DB>& db) {
+  [[maybe_unused]] const auto* left = new std::shared_ptr<rocksdb::DB>(std::move(db));
+}
+
+// A snapshot and the batch it ends with. A read-only DB never changes and needs no snapshot; the
+// view keeps it, and with it the files that its writer may have deleted, after a refresh.
 class RocksdbView final : public DocumentStore::View {
  public:
-  RocksdbView(rocksdb::DB& db, bool with_snapshot, std::uint64_t sequence)
-      : db_(db),
-        snapshot_(with_snapshot ? db.GetSnapshot() : nullptr),
+  RocksdbView(std::shared_ptr<rocksdb::DB> db, bool with_snapshot, std::uint64_t sequence)
+      : db_(std::move(db)),
+        snapshot_(with_snapshot ? db_->GetSnapshot() : nullptr),
         sequence_(sequence),
         process_(::getpid()) {}
   ~RocksdbView() override {
     // After a fork RocksDB's mutexes may be held by threads that are not here.
-    if (snapshot_ != nullptr && process_ == ::getpid()) db_.ReleaseSnapshot(snapshot_);
+    if (process_ != ::getpid()) {
+      leave_to_parent(db_);
+    } else if (snapshot_ != nullptr) {
+      db_->ReleaseSnapshot(snapshot_);
+    }
   }
   RocksdbView(const RocksdbView&) = delete;
   RocksdbView& operator=(const RocksdbView&) = delete;
 
+  [[nodiscard]] rocksdb::DB& db() const { return *db_; }
   [[nodiscard]] const rocksdb::Snapshot* snapshot() const { return snapshot_; }
   [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
 
  private:
-  rocksdb::DB& db_;
+  std::shared_ptr<rocksdb::DB> db_;
   const rocksdb::Snapshot* snapshot_;
   const std::uint64_t sequence_;
   const pid_t process_;
 };
+
+bool lacks_tables(rocksdb::DB& db) {
+  std::vector<rocksdb::LiveFileMetaData> tables;
+  db.GetLiveFilesMetaData(&tables);
+  return std::any_of(tables.begin(), tables.end(), [](const rocksdb::LiveFileMetaData& table) {
+    std::error_code ignored;
+    return !std::filesystem::exists(table.db_path + table.name, ignored);
+  });
+}
 
 bool is_collection_name(const std::string& name) {
   return !name.empty() && name.size() <= 64 && name.front() != '.' &&
@@ -69,13 +90,13 @@ RocksdbStore::RocksdbStore(std::string path, RocksdbPointer db, StoreState state
       writer_(std::move(writer)),
       db_(std::move(db)),
       state_(state),
-      current_(std::make_shared<RocksdbView>(*db_, writer_.has_value(), state_.sequence)) {}
+      current_(std::make_shared<RocksdbView>(db_, writer_.has_value(), state_.sequence)) {}
 
 RocksdbStore::~RocksdbStore() {
   current_.reset();
   // Closing waits for background threads, which a forked child does not have.
   if (process_ != ::getpid()) {
-    [[maybe_unused]] rocksdb::DB* left_to_the_parent = db_.release();
+    leave_to_parent(db_);
     return;
   }
   if (writer_ && write_failure_.ok()) spare_the_next_open();
@@ -211,7 +232,7 @@ Status RocksdbStore::publish(rocksdb::WriteBatch& batch, const StoreState& state
     return status;
   }
   state_ = state;
-  auto next = std::make_shared<RocksdbView>(*db_, true, state.sequence);
+  auto next = std::make_shared<RocksdbView>(db_, true, state.sequence);
   write_failure_ = Status();
   const std::lock_guard guard(mutex_);
   current_ = std::move(next);
@@ -228,7 +249,8 @@ std::uint64_t RocksdbStore::sequence(const View& view) const {
 }
 
 RecordSource RocksdbStore::at(const View& view) const {
-  return {*db_, static_cast<const RocksdbView&>(view).snapshot()};
+  const auto& seen = static_cast<const RocksdbView&>(view);
+  return {seen.db(), seen.snapshot()};
 }
 
 Status RocksdbStore::named(const Status& status, const View& view, std::uint32_t collection) const {
@@ -417,7 +439,15 @@ Result<std::optional<Changes>> RocksdbStore::changes_since(const View& view,
 Result<VerifyReport> RocksdbStore::verify(std::stop_token stop) const {
   return guarded([&]() -> Result<VerifyReport> {
     const ViewPointer current = view();
-    NESTOR_ASSIGN_OR_RETURN(VerifyReport report, verify_records(at(*current), stop));
+    Result<VerifyReport> verified = verify_records(at(*current), stop);
+    const bool clean = verified.ok() && verified.value().problems.empty();
+    // RocksDB opens the tables once more to check them; a writer may have deleted them since.
+    if (!clean && !writer_ && lacks_tables(static_cast<const RocksdbView&>(*current).db())) {
+      return Status(StatusCode::kIoError,
+                    "a writer has replaced tables of " + path_ +
+                        " since this reader opened it; refresh it and verify again");
+    }
+    NESTOR_ASSIGN_OR_RETURN(VerifyReport report, std::move(verified));
     if (const Result<std::uint64_t> watermark = read_watermark(path_, database_id_);
         !watermark.ok()) {
       report.problems.push_back(watermark.status().message());
@@ -434,6 +464,21 @@ DocumentStore::Memory RocksdbStore::memory() const {
   return {.block_cache = property(rocksdb::DB::Properties::kBlockCacheUsage),
           .write_buffers = property(rocksdb::DB::Properties::kCurSizeAllMemTables),
           .table_readers = property(rocksdb::DB::Properties::kEstimateTableReadersMem)};
+}
+
+Result<bool> RocksdbStore::refresh() {
+  return guarded([&]() -> Result<bool> {
+    if (writer_) return false;
+    NESTOR_ASSIGN_OR_RETURN(auto newer, open_newer(path_, database_id_, state_.sequence));
+    if (!newer.has_value()) return false;
+    std::shared_ptr<rocksdb::DB> db = std::move(newer->db);
+    ViewPointer next = std::make_shared<RocksdbView>(db, false, newer->state.sequence);
+    db_ = std::move(db);
+    state_ = newer->state;
+    const std::lock_guard guard(mutex_);
+    current_ = std::move(next);
+    return true;
+  });
 }
 
 std::int64_t RocksdbStore::disk_bytes() const {

@@ -75,6 +75,7 @@ class RocksdbStore final : public DocumentStore {
   const std::string& path() const override { return path_; }
   bool read_only() const override { return !writer_; }
   std::string cache_folder() const override { return path_ + "/cache"; }
+  Result<bool> refresh() override;
 
  private:
   // The newest state of RocksDB itself, for building on.
@@ -106,7 +107,7 @@ class RocksdbStore final : public DocumentStore {
   const pid_t process_;
   const std::uint64_t database_id_;
   std::optional<Writer> writer_;  // before db_: the lock outlives the closing of RocksDB
-  RocksdbPointer db_;
+  RocksdbPointer db_;             // shared with the views: a refresh replaces a reader's
   StoreState state_;
   Status write_failure_;      // ok while writing is possible
   mutable std::mutex mutex_;  // guards current_

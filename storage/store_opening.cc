@@ -165,23 +165,6 @@ Result<StoreState> check_store(const std::string& path, rocksdb::DB& db, const M
   return state;
 }
 
-struct Checked {
-  RocksdbPointer db;
-  StoreState state;
-  std::uint64_t watermark = 0;
-};
-
-Result<Checked> open_checked_read_only(const std::string& path, const Manifest& manifest) {
-  Checked checked;
-  // Before RocksDB: beside a live writer the mark only grows, and must not be newer than what is
-  // read.
-  NESTOR_ASSIGN_OR_RETURN(checked.watermark, read_watermark(path, manifest.database_id));
-  NESTOR_ASSIGN_OR_RETURN(checked.db, open_rocksdb(rocksdb_folder(path), OpenMode::kReadOnly));
-  NESTOR_ASSIGN_OR_RETURN(checked.state,
-                          check_store(path, *checked.db, manifest, checked.watermark));
-  return checked;
-}
-
 Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                                                         const Manifest& manifest, FolderLock lock,
                                                         FreeBytesFunction free_bytes,
@@ -190,7 +173,7 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                                           "make room, or open the database read-only"));
   // Looked at read-only first: opening for writing makes tables of what the log replay found and
   // deletes the log, and with it what could still be saved of a damaged one.
-  NESTOR_ASSIGN_OR_RETURN(Checked checked, open_checked_read_only(path, manifest));
+  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked, open_checked_read_only(path, manifest));
   checked.db.reset();
   NESTOR_ASSIGN_OR_RETURN(RocksdbPointer db, open_rocksdb(rocksdb_folder(path), OpenMode::kWrite));
   NESTOR_ASSIGN_OR_RETURN(const StoreState state, RecordSource(*db, nullptr).state());
@@ -221,13 +204,24 @@ Result<std::unique_ptr<DocumentStore>> open_for_reading(const std::string& path)
     if (Status status = check_room(path); status.code() == StatusCode::kDataLoss) return status;
     return no_database(path);
   }
-  NESTOR_ASSIGN_OR_RETURN(Checked checked, open_checked_read_only(path, *manifest));
+  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked, open_checked_read_only(path, *manifest));
   return std::unique_ptr<DocumentStore>(
       std::make_unique<RocksdbStore>(path, std::move(checked.db), checked.state,
                                      manifest->database_id, std::optional<RocksdbStore::Writer>()));
 }
 
 }  // namespace
+
+Result<CheckedStore> open_checked_read_only(const std::string& path, const Manifest& manifest) {
+  CheckedStore checked;
+  // Before RocksDB: beside a live writer the mark only grows, and must not be newer than what is
+  // read.
+  NESTOR_ASSIGN_OR_RETURN(checked.watermark, read_watermark(path, manifest.database_id));
+  NESTOR_ASSIGN_OR_RETURN(checked.db, open_rocksdb(rocksdb_folder(path), OpenMode::kReadOnly));
+  NESTOR_ASSIGN_OR_RETURN(checked.state,
+                          check_store(path, *checked.db, manifest, checked.watermark));
+  return checked;
+}
 
 Result<std::unique_ptr<DocumentStore>> open_store(const std::string& path,
                                                   const StoreOptions& options) {

@@ -15,6 +15,7 @@
 #include "tools/cli/interrupt.h"
 #include "tools/cli/model_command.h"
 #include "tools/cli/standard_input.h"
+#include "tools/cli/transfer_commands.h"
 
 namespace nestor::cli {
 namespace {
@@ -55,6 +56,10 @@ void add_commands(CLI::App& app, Context& context) {
   add_stats_command(app, context);
   add_recall_command(app, context);
   add_verify_command(app, context);
+  add_backup_command(app, context);
+  add_bundle_commands(app, context);
+  add_export_command(app, context);
+  add_import_command(app, context);
   add_embed_command(app, context);
   add_eval_command(app, context);
   add_model_command(app, context);

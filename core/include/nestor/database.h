@@ -14,8 +14,8 @@
 // destroying a Database while another thread is inside it is a mistake of the caller's.
 //
 // Processes: one writer. A second opener for writing gets kLocked with the holder's pid; read-only
-// openers see what was committed when they opened. A handle does not survive fork(): every call in
-// the child returns kFailedPrecondition.
+// openers see what was committed when they opened, or refresh() them. A handle does not survive
+// fork(): every call in the child returns kFailedPrecondition.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,7 @@
 #include "nestor/recall.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
+#include "nestor/transfer.h"
 
 namespace nestor {
 
@@ -245,6 +246,43 @@ class NESTOR_API Database {
   // Reads everything: checksums, counts, digests, both directions between documents and passages.
   // Errors: kIoError, kCancelled; damage is not an error of the call but of the report.
   Result<VerifyReport> verify(std::stop_token stop = {}) const;
+
+  // Brings a read-only handle level with what its writer has acknowledged; a writing one always is.
+  // Searches go on meanwhile, each on one state, and sequences never go back. Indexes and caches
+  // are caught up in memory through the journal, or loaded anew where that is quicker; nothing is
+  // written inside the folder. Errors: those of open; kFailedPrecondition (the folder holds another
+  // database now, or an older copy of this one). After an error the handle is as it was.
+  // Cost: a read of 8 KiB where nothing is new; else a read-only open and the rows that came.
+  Result<RefreshReport> refresh();
+
+  // A copy of the database in the new or empty folder `to`, consistent at one sequence, which holds
+  // all that was acknowledged before the call; writers go on. A copy is a database like any other:
+  // to restore one, put it in the place of the lost one. Index caches are made anew there.
+  // Errors: kAlreadyExists, kInvalidArgument (inside the database), kDataLoss (what verify found;
+  // nothing is left), kNoSpace, kIoError, kCancelled.
+  Result<BackupReport> backup(const std::string& to, const BackupOptions& options = {}) const;
+  // A backup as one checked file, to carry elsewhere. STORED: storage/FORMAT.md, "Bundles".
+  // Errors: those of backup. Cost: for a moment, a backup beside `file`.
+  Result<BundleReport> bundle(const std::string& file, const BackupOptions& options = {}) const;
+  // The database of a bundle into the new or empty folder `to`; nothing is left there after an
+  // error. Its checksum finds accidents, not malice: take bundles from people you trust only.
+  // Errors: kNotFound, kDataLoss (damaged, or it holds something else than it says), kUnsupported
+  // (a newer format, both numbers), kAlreadyExists, kNoSpace, kIoError, kCancelled.
+  static Result<BundleReport> unbundle(const std::string& file, const std::string& to,
+                                       const BackupOptions& options = {});
+
+  // The documents of a collection as lines of JSON, in the order of their keys, all of one state:
+  // a header, a line a document with passages and vectors, an end. STORED: storage/FORMAT.md,
+  // "Exports". Errors: kNotFound (the collection), kInvalidArgument (the filter), those of `write`
+  // and of reading; kCancelled.
+  Result<ExportReport> export_documents(const LineWriter& write,
+                                        const ExportOptions& options = {}) const;
+  // The way back, in atomic batches. Vectors are taken as they are where the collection, or for a
+  // new one the model in place, has the space that the file names (without a model: that of the
+  // file); else the texts are embedded again and `note` says why. What is there already and equal
+  // is passed over, so a broken import is resumed by doing it again. Errors: kInvalidArgument (with
+  // the line's number and what is in already), those of add.
+  Result<ImportReport> import_documents(const LineSource& next, const ImportOptions& options = {});
 
   // The model in use, loading it if need be. Errors: kModelMissing and the others of
   // Embedder::open.

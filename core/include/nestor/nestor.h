@@ -10,4 +10,5 @@
 #include "nestor/recall.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
+#include "nestor/transfer.h"
 #include "nestor/version.h"

@@ -2,11 +2,10 @@
 
 #include <unistd.h>
 
-#include <exception>
-#include <new>
 #include <utility>
 
 #include "core/macros.h"
+#include "query/database_call.h"
 #include "query/database_impl.h"
 #include "query/expiry.h"
 #include "query/input_check.h"
@@ -14,24 +13,11 @@
 #include "storage/manifest.h"
 
 namespace nestor {
+
+using query::guarded;
+using query::moved_from;
+
 namespace {
-
-// Nothing thrown crosses the public interface, whatever a library below may do.
-template <typename Call>
-auto guarded(const Call& call) -> decltype(call()) {
-  try {
-    return call();
-  } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
-  } catch (const std::exception& error) {
-    return Status(StatusCode::kInternal, error.what());
-  }
-}
-
-// A moved-from handle is a closed one.
-Status moved_from() {
-  return {StatusCode::kFailedPrecondition, "this database handle was moved away"};
-}
 
 std::string precision_of(const storage::Collection& collection) {
   if (collection.rows_by_mode.empty()) return collection.external ? "external" : "";
@@ -63,12 +49,6 @@ CollectionStats stats_of(const storage::Collection& collection) {
 }
 
 }  // namespace
-
-// Holds the handle open for the rest of the function it stands in.
-#define NESTOR_ENTER()                       \
-  if (impl_ == nullptr) return moved_from(); \
-  const auto entered = impl_->enter();       \
-  if (!entered.ok()) return entered.status()
 
 namespace query {
 
@@ -136,7 +116,7 @@ Result<AddReport> Database::add(const std::vector<Document>& documents, const Ad
 Result<std::int64_t> Database::remove(std::span<const std::string> keys,
                                       const RemoveOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->remove(keys, options); });
+  return guarded([&] { return impl_->and_erased(impl_->remove(keys, options), options); });
 }
 
 Result<std::int64_t> Database::remove(const std::vector<std::string>& keys,
@@ -152,18 +132,24 @@ Result<std::int64_t> Database::remove_matching(const Filter& filter, const Remov
                     "the filter says nothing and would remove every document; say which, or "
                     "`key exists` for all");
     }
-    return impl_->change_documents(options.collection, [&](const auto& source, const auto& commit) {
-      return query::remove_matching(source, filter, commit, options.stop);
-    });
+    return impl_->and_erased(impl_->change_documents(options.collection,
+                                                     [&](const auto& source, const auto& commit) {
+                                                       return query::remove_matching(
+                                                           source, filter, commit, options.stop);
+                                                     }),
+                             options);
   });
 }
 
 Result<std::int64_t> Database::remove_expired(const RemoveOptions& options) {
   NESTOR_ENTER();
   return guarded([&] {
-    return impl_->change_documents(options.collection, [&](const auto& source, const auto& commit) {
-      return query::sweep_expired(source, commit, options.stop);
-    });
+    return impl_->and_erased(impl_->change_documents(options.collection,
+                                                     [&](const auto& source, const auto& commit) {
+                                                       return query::sweep_expired(source, commit,
+                                                                                   options.stop);
+                                                     }),
+                             options);
   });
 }
 
@@ -288,26 +274,6 @@ Result<Stats> Database::stats() const {
 Result<MemoryUsage> Database::memory_usage() const {
   NESTOR_ENTER();
   return guarded([&]() -> Result<MemoryUsage> { return impl_->memory_usage(); });
-}
-
-Result<VerifyReport> Database::verify(std::stop_token stop) const {
-  NESTOR_ENTER();
-  return guarded([&]() -> Result<VerifyReport> {
-    NESTOR_ASSIGN_OR_RETURN(VerifyReport report, impl_->store->verify(stop));
-    const auto view = impl_->current_view();
-    NESTOR_ASSIGN_OR_RETURN(const auto collections, impl_->store->collections(*view));
-    for (const storage::Collection& collection : collections) {
-      if (collection.passages == 0) continue;
-      const auto loaded = query::load_index(*impl_->store, *view, collection, {});
-      if (!loaded.ok()) {
-        report.problems.push_back(loaded.status().message());
-      } else if (!loaded.value().note.empty()) {
-        report.notes.push_back("index cache of collection '" + collection.name +
-                               "' is of no use: " + loaded.value().note);
-      }
-    }
-    return report;
-  });
 }
 
 Result<RefreshReport> Database::refresh() {

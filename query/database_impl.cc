@@ -175,8 +175,10 @@ Status Database::Impl::add_removals(const std::vector<std::string>& keys,
   std::set<std::string> gone(keys.begin(), keys.end());
   for (const storage::DocumentWrite& write : batch.writes) gone.erase(write.document.key);
   for (const std::string& key : gone) {
-    NESTOR_ASSIGN_OR_RETURN(const auto document, store->find_document(seen, collection->id, key));
-    if (document.has_value()) batch.removals.push_back(key);
+    const auto document = store->find_document(seen, collection->id, key);
+    const bool damaged = document.status().code() == StatusCode::kDataLoss;
+    if (!document.ok() && !damaged) return document.status();
+    if (damaged || document.value().has_value()) batch.removals.push_back(key);
   }
   return {};
 }

@@ -89,6 +89,11 @@ struct Database::Impl {
                                                    const SearchOptions& options) const;
   Result<RecallReport> measure_recall(const RecallOptions& options) const;
   MemoryUsage memory_usage() const;
+  Result<CompactReport> compact();
+  // What RemoveOptions::erase asks for, once the documents are removed.
+  Status erase_removed(const std::string& collection);
+  // `removed`, once what it removed is erased too where the options ask for it.
+  Result<std::int64_t> and_erased(Result<std::int64_t> removed, const RemoveOptions& options);
   // Postings of every collection that lacks them: of an older format, or left unfinished.
   Status complete_postings();
   // database_transfer.cc: what Database says of them.

@@ -31,9 +31,9 @@ Result<std::vector<float>> Database::Impl::recall_questions(
       for (const auto& vector : vectors) all.insert(all.end(), vector.begin(), vector.end());
       return all;
     }
-    if (!options.questions.empty() || embedded.code() != StatusCode::kModelMissing) {
-      return embedded;
-    }
+    const bool no_model = embedded.code() == StatusCode::kModelMissing ||
+                          embedded.code() == StatusCode::kModelMismatch;
+    if (!options.questions.empty() || !no_model) return embedded;
   }
   report.asked = "vectors of passages with noise";
   return query::sample_vectors(*store, seen, collection, options.sample);

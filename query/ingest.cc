@@ -128,10 +128,13 @@ class Preparation {
     std::optional<storage::StoredDocument> old;
     std::vector<storage::Row> old_rows;
     if (collection_.has_value()) {
-      NESTOR_ASSIGN_OR_RETURN(old, store_.find_document(view_, collection_->id, document.key));
+      NESTOR_ASSIGN_OR_RETURN(const bool damaged, read_old(document.key, old, old_rows));
+      if (damaged) {
+        ++prepared_.report.documents_updated;
+        return cut(document, split_tokens, {});
+      }
     }
     if (old.has_value()) {
-      NESTOR_ASSIGN_OR_RETURN(old_rows, rows_of(*old));
       if (is_unchanged(document, split_tokens, *old, old_rows)) {
         ++prepared_.report.documents_unchanged;
         return {};
@@ -141,6 +144,21 @@ class Preparation {
       ++prepared_.report.documents_added;
     }
     return cut(document, split_tokens, old_rows);
+  }
+
+  // What the key holds now. True where it is damaged: it is then replaced whatever it was.
+  Result<bool> read_old(const std::string& key, std::optional<storage::StoredDocument>& old,
+                        std::vector<storage::Row>& rows) const {
+    auto document = store_.find_document(view_, collection_->id, key);
+    if (document.status().code() == StatusCode::kDataLoss) return true;
+    if (!document.ok()) return document.status();
+    old = std::move(document).value();
+    if (!old.has_value()) return false;
+    auto found = rows_of(*old);
+    if (found.status().code() == StatusCode::kDataLoss) return true;
+    if (!found.ok()) return found.status();
+    rows = std::move(found).value();
+    return false;
   }
 
   Result<std::vector<storage::Row>> rows_of(const storage::StoredDocument& document) const {
@@ -167,7 +185,7 @@ class Preparation {
 
   // The document's passages; those that say what an old one said take its vector.
   Status cut(const Document& document, std::uint32_t split_tokens,
-             std::vector<storage::Row>& old_rows) {
+             const std::vector<storage::Row>& old_rows) {
     std::vector<Chunk> chunks;
     if (split_tokens > 0) {
       const auto counter = [this](std::string_view text) { return encoder_->count_tokens(text); };

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/file.h"
 #include "core/folder.h"
 #include "core/log.h"
 #include "core/macros.h"
@@ -269,6 +270,22 @@ Status save_index(const storage::DocumentStore& store, const storage::Collection
   if (index.has_codes()) return index.codes().save(path, cache_identity(collection));
   return index::write_index_file(path, {.identity = cache_identity(collection),
                                         .payload = index.at(index.default_width()).serialize()});
+}
+
+Result<std::int64_t> removed_rows_in_index_file(const storage::DocumentStore& store,
+                                                const storage::DocumentStore::View& view,
+                                                const storage::Collection& collection) {
+  const std::string path = index_path(store, collection);
+  if (!is_regular_file(path)) return 0;
+  const Result<IndexOnDisk> file = read_file_of(path, collection);
+  if (!file.ok()) return 1;
+  const index::IndexIdentity& found = file.value().identity;
+  NESTOR_ASSIGN_OR_RETURN(const auto changes,
+                          store.changes_since(view, collection, found.sequence, found.digest));
+  if (!changes.has_value()) return 1;
+  const std::int64_t before = file.value().index->live_count();
+  file.value().index->remove(changes->removed_row_ids);
+  return before - file.value().index->live_count();
 }
 
 }  // namespace nestor::query

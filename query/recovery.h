@@ -40,4 +40,10 @@ Status renew_index(const storage::DocumentStore& store, const storage::DocumentS
 Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
                   LoadedIndex& loaded);
 
+// How many rows that are removed the collection's index file still holds; 1 where the store cannot
+// tell. Errors: those of reading the store; a file that is not there or damaged holds none.
+Result<std::int64_t> removed_rows_in_index_file(const storage::DocumentStore& store,
+                                                const storage::DocumentStore::View& view,
+                                                const storage::Collection& collection);
+
 }  // namespace nestor::query

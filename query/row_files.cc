@@ -153,6 +153,45 @@ Result<CachedRows> open_files(const DocumentStore& store, const DocumentStore::V
 
 }  // namespace
 
+Status check_row_files(const DocumentStore& store, const DocumentStore::View& view,
+                       const Collection& collection) {
+  NESTOR_ASSIGN_OR_RETURN(const CachedRows cached, open_files(store, view, collection));
+  const std::optional<std::uint64_t> last = cached.rows.last_id();
+  if (!last.has_value()) return {};
+  // Ranking reads a row with its checksum; what it is ranked by is all one.
+  std::vector<float> question(static_cast<std::size_t>(collection.width), 0);
+  question.front() = 1;
+  std::vector<std::uint64_t> ids;
+  Status status;
+  const auto flush = [&] {
+    status = cached.rows.rank(question, ids, 1).status();
+    ids.clear();
+    return status.ok();
+  };
+  NESTOR_RETURN_IF_ERROR(store.scan_rows(view, collection, 0, [&](const storage::Row& row) {
+    if (row.id > *last) return false;
+    ids.push_back(row.id);
+    return ids.size() < kBlockRows || flush();
+  }));
+  if (status.ok() && !ids.empty()) flush();
+  return status;
+}
+
+Result<std::int64_t> removed_rows_in_row_files(const DocumentStore& store,
+                                               const DocumentStore::View& view,
+                                               const Collection& collection) {
+  NESTOR_ASSIGN_OR_RETURN(const CachedRows cached, open_files(store, view, collection));
+  const std::optional<std::uint64_t> last = cached.rows.last_id();
+  std::int64_t live = 0;
+  if (last.has_value()) {
+    NESTOR_RETURN_IF_ERROR(store.scan_rows(view, collection, 0, [&](const storage::Row& row) {
+      live += row.id <= *last ? 1 : 0;
+      return row.id < *last;
+    }));
+  }
+  return cached.rows.row_count() - live;
+}
+
 std::string row_list_path(const DocumentStore& store, const Collection& collection) {
   return fmt::format("{}/{}-rows.index", store.cache_folder(), collection.id);
 }

@@ -41,6 +41,15 @@ Status save_rows(const storage::DocumentStore& store, const storage::Collection&
 // Returns the path for index::RowCache::map_tail.
 Result<std::string> write_rows(const storage::DocumentStore& store,
                                const storage::Collection& collection, const index::RowCache& rows);
+// Whether the files are whole and belong to this store's history; reads every cached row that is
+// live. Errors: kNotFound (there are none), kDataLoss (says what), those of reading the store.
+Status check_row_files(const storage::DocumentStore& store,
+                       const storage::DocumentStore::View& view,
+                       const storage::Collection& collection);
+// How many cached rows on disk are of removed documents. Errors: those of check_row_files.
+Result<std::int64_t> removed_rows_in_row_files(const storage::DocumentStore& store,
+                                               const storage::DocumentStore::View& view,
+                                               const storage::Collection& collection);
 // The file that lists the segments.
 std::string row_list_path(const storage::DocumentStore& store,
                           const storage::Collection& collection);

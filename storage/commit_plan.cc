@@ -114,6 +114,7 @@ CommitPlan::CommitPlan(const RecordSource& source, CollectionRecord record, Stor
       record_(std::move(record)),
       state_(state),
       terms_(source, record_.collection.id, record_.collection.sequence == 0),
+      damaged_(source, record_.collection),
       first_new_row_id_(record_.collection.next_row_id) {}
 
 Status CommitPlan::add(const Batch& batch) {
@@ -157,31 +158,50 @@ void CommitPlan::set_attribute(const std::string& name, const std::string& value
   }
 }
 
-Result<bool> CommitPlan::take_away(const std::string& key) {
-  Collection& collection = record_.collection;
-  const std::string record_key = document_key(collection.id, key);
-  NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string> value, source_.get(record_key));
-  if (!value) return false;
-  NESTOR_ASSIGN_OR_RETURN(const StoredDocument old, decode_document(record_key, *value));
+Status CommitPlan::read_old(const std::string& record_key, const std::string& value,
+                            StoredDocument& old, std::vector<Row>& rows,
+                            std::vector<std::string>& row_values) const {
+  const Collection& collection = record_.collection;
+  NESTOR_ASSIGN_OR_RETURN(old, decode_document(record_key, value));
   if (old.first_row_id >= collection.next_row_id ||
       static_cast<std::uint64_t>(old.passage_count) > collection.next_row_id - old.first_row_id) {
     return damaged_record(record_key, "it names rows that were never given out");
   }
   std::vector<std::string> row_keys;
   for (std::int64_t i = 0; i < old.passage_count; ++i) {
-    const std::uint64_t row_id = old.first_row_id + static_cast<std::uint64_t>(i);
-    row_keys.push_back(row_key(collection.id, row_id));
-    commit_.removed_row_ids.push_back(row_id);
+    row_keys.push_back(row_key(collection.id, old.first_row_id + static_cast<std::uint64_t>(i)));
   }
-  NESTOR_RETURN_IF_ERROR(source_.get_all(row_keys, [&](std::size_t i, std::string_view row_value) {
-    Result<Row> row = decode_row(row_keys[i], row_value, collection.width);
-    if (!row.ok()) return row.status();
-    count_row(row.value(), -1);
-    take_from_digest(collection.digest, row_keys[i], row_value);
-    batch_.Delete(row_keys[i]);
-    return Status();
-  }));
-  NESTOR_RETURN_IF_ERROR(terms_.take_away(old.first_row_id, batch_));
+  return source_.get_all(row_keys, [&](std::size_t i, std::string_view row_value) -> Status {
+    NESTOR_ASSIGN_OR_RETURN(Row row, decode_row(row_keys[i], row_value, collection.width));
+    rows.push_back(std::move(row));
+    row_values.emplace_back(row_value);
+    return {};
+  });
+}
+
+Result<bool> CommitPlan::take_away(const std::string& key) {
+  Collection& collection = record_.collection;
+  const std::string record_key = document_key(collection.id, key);
+  NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string> value, source_.get(record_key));
+  if (!value) return false;
+  StoredDocument old;
+  std::vector<Row> rows;
+  std::vector<std::string> row_values;
+  Status readable = read_old(record_key, *value, old, rows, row_values);
+  if (readable.ok()) readable = terms_.take_away(old.first_row_id, batch_);
+  if (readable.code() == StatusCode::kDataLoss) {
+    NESTOR_RETURN_IF_ERROR(
+        damaged_.take_away(key, *value, terms_, collection, batch_, commit_.removed_row_ids));
+    return true;
+  }
+  NESTOR_RETURN_IF_ERROR(readable);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::string removed = row_key(collection.id, rows[i].id);
+    commit_.removed_row_ids.push_back(rows[i].id);
+    count_row(rows[i], -1);
+    take_from_digest(collection.digest, removed, row_values[i]);
+    batch_.Delete(removed);
+  }
   take_from_digest(collection.digest, record_key, *value);
   batch_.Delete(record_key);
   fields_.remove(collection.id, old);

@@ -6,8 +6,10 @@
 #include <rocksdb/write_batch.h>
 
 #include <string>
+#include <vector>
 
 #include "nestor/status.h"
+#include "storage/damaged_removal.h"
 #include "storage/document_store.h"
 #include "storage/field_index.h"
 #include "storage/record_codec.h"
@@ -25,8 +27,8 @@ class CommitPlan {
   // `source` reads the newest state and must outlive the plan.
   CommitPlan(const RecordSource& source, CollectionRecord record, StoreState state);
 
-  // Everything of the batch. Errors: kDataLoss (a record to be replaced is damaged),
-  // kInvalidArgument (too large).
+  // Everything of the batch. Damaged records may be replaced and removed (damaged_removal.h), but
+  // not get new metadata. Errors: kDataLoss, kInvalidArgument (too large).
   Status add(const Batch& batch);
   // Says that the collection is new: what is derived from its documents is complete.
   void begin_collection();
@@ -45,6 +47,9 @@ class CommitPlan {
  private:
   // False where the key was not there.
   Result<bool> take_away(const std::string& key);
+  // What a readable document and its rows are, or kDataLoss; nothing is changed yet.
+  Status read_old(const std::string& record_key, const std::string& value, StoredDocument& old,
+                  std::vector<Row>& rows, std::vector<std::string>& row_values) const;
   Status write(const DocumentWrite& write);
   Status check_size(std::size_t document_count);
   Status change_metadata(const MetadataWrite& change);
@@ -57,6 +62,7 @@ class CommitPlan {
   FieldChanges fields_;  // into batch_ at the end
   Commit commit_;
   TermWriter terms_;
+  DamagedRemoval damaged_;
   std::uint64_t first_new_row_id_ = 0;
 };
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "nestor/database.h"
+#include "nestor/maintenance.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
 #include "storage/field_range.h"
@@ -157,6 +158,17 @@ class DocumentStore {
   // Reads and checks everything: RocksDB's checksums, every record, counts and digests, documents
   // against rows and rows against documents, vectors finite.
   virtual Result<VerifyReport> verify(std::stop_token stop) const = 0;
+  // Rewrites the tables without what is deleted or replaced; afterwards no byte of it is in any
+  // file of RocksDB's. Errors: kNoSpace (nothing was done: free are the reserve and what the store
+  // has, at most 3 GiB), kFailedPrecondition (read-only; a reader holds an old view for over 30 s),
+  // kIoError. Cost: one pass over all that is stored; extra disk at most what was asked for, memory
+  // some MB.
+  virtual Status compact() = 0;
+  // What is left of a deleted document, or of the bytes of `texts`, in any file of the database.
+  // Errors: kNotFound (the collection), kInvalidArgument, kCancelled, kDataLoss, kIoError.
+  virtual Result<ErasureReport> find_traces(const std::string& collection, const std::string& key,
+                                            const std::vector<std::string>& texts,
+                                            std::stop_token stop) const = 0;
   virtual std::int64_t disk_bytes() const = 0;
   // Bytes in memory: blocks of tables, what is not in tables yet, indexes and filters of tables.
   struct Memory {

@@ -35,9 +35,10 @@ struct RowHead {
   std::string_view document_key;
   std::string_view heading_path;
   Passage passage;  // without heading_path
+  int width = 0;
 };
 
-RowHead take_row_head(RecordReader& in, int width) {
+RowHead take_row_head(RecordReader& in) {
   RowHead head;
   Passage& passage = head.passage;
   head.document_key = in.view();
@@ -54,7 +55,7 @@ RowHead take_row_head(RecordReader& in, int width) {
   passage.content = take_hash(in);
   in.require(!head.document_key.empty() && passage.bytes.begin <= passage.bytes.end);
   in.require(passage.lines.first <= passage.lines.last);
-  in.require(in.count(kMostWidth) == width);
+  head.width = static_cast<int>(in.count(kMostWidth));
   return head;
 }
 
@@ -259,7 +260,8 @@ std::string encode_row(std::string_view key, const Row& row) {
 Result<Row> decode_row(std::string_view key, std::string_view value, int width) {
   NESTOR_ASSIGN_OR_RETURN(const std::string_view payload, open_record(key, value));
   RecordReader in(payload);
-  RowHead head = take_row_head(in, width);
+  RowHead head = take_row_head(in);
+  in.require(head.width == width);
   Row row;
   if (in.ok()) {
     row.vector.resize(static_cast<std::size_t>(width));
@@ -273,11 +275,20 @@ Result<Row> decode_row(std::string_view key, std::string_view value, int width) 
   return row;
 }
 
+Result<int> decode_row_width(std::string_view key, std::string_view value) {
+  NESTOR_ASSIGN_OR_RETURN(const std::string_view payload, open_record(key, value));
+  RecordReader in(payload);
+  const int width = take_row_head(in).width;
+  in.skip(static_cast<std::size_t>(width) * sizeof(float));
+  if (!in.finished() || width == 0) return wrong_layout(key);
+  return width;
+}
+
 Status decode_row_vector(std::string_view key, std::string_view value, int width,
                          std::span<float> out) {
   NESTOR_ASSIGN_OR_RETURN(const std::string_view payload, open_record(key, value));
   RecordReader in(payload);
-  take_row_head(in, width);
+  in.require(take_row_head(in).width == width);
   in.floats(out);
   in.skip((static_cast<std::size_t>(width) - out.size()) * sizeof(float));
   return in.finished() ? Status() : wrong_layout(key);

@@ -71,6 +71,8 @@ Result<JournalEntry> decode_journal_entry(std::string_view key, std::string_view
 Result<StoredDocument> decode_document(std::string_view key, std::string_view value);
 // The row must be `width` wide.
 Result<Row> decode_row(std::string_view key, std::string_view value, int width);
+// The width that a sound row says it has. For a collection whose own record is gone.
+Result<int> decode_row_width(std::string_view key, std::string_view value);
 // Only the first components of the row's vector, as many as `out` holds.
 Status decode_row_vector(std::string_view key, std::string_view value, int width,
                          std::span<float> out);

@@ -11,5 +11,7 @@ namespace nestor::storage {
 
 void add_to_digest(Hash128& digest, std::string_view key, std::string_view value);
 void take_from_digest(Hash128& digest, std::string_view key, std::string_view value);
+// a + b - c, modulo 2^128: a digest moved by the difference of two others.
+Hash128 moved_digest(const Hash128& a, const Hash128& b, const Hash128& c);
 
 }  // namespace nestor::storage

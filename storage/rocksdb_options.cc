@@ -5,6 +5,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/table_properties_collectors.h>
 
 #include <chrono>
 #include <filesystem>
@@ -19,6 +20,8 @@
 
 namespace nestor::storage {
 namespace {
+
+constexpr std::size_t kDeletionWindow = 8'192;  // entries in a row
 
 // RocksDB's file LOG is not written: a reader may not write at all, and a writer whose disk fails
 // would die of it (the log's file is not among the guarded ones, and Debian's RocksDB asserts on
@@ -50,11 +53,23 @@ rocksdb::Options rocksdb_options(OpenMode mode) {
   options.write_buffer_size = std::size_t{32} << 20;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table_options()));
   options.db_host_id.clear();  // a database tells nobody on which machine it was made
+  // A table of which a quarter are deletions is compacted in the background, also next time.
+  options.table_properties_collector_factories.push_back(
+      rocksdb::NewCompactOnDeletionCollectorFactory(kDeletionWindow, kDeletionWindow / 4, .25));
+  // Bounds what one step of a compaction rewrites, and with it the extra disk.
+  options.max_compaction_bytes = std::uint64_t{512} << 20;
+  // A new list of files with each change: the old one names first and last keys of tables that are
+  // gone. It is some 200 bytes a table.
+  options.max_manifest_file_size = 1;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.info_log = std::make_shared<SilentLogger>();
   if (mode == OpenMode::kReadOnly) {
     options.max_open_files = -1;  // opened now, held: a writer may delete a file later
+  } else if (mode == OpenMode::kSalvage) {
+    options.max_open_files = 256;
+    options.paranoid_checks = false;
+    options.wal_recovery_mode = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
   } else {
     options.max_open_files = 256;
   }
@@ -101,7 +116,7 @@ Result<RocksdbPointer> open_once(const std::string& folder, OpenMode mode) {
   rocksdb::Options options = rocksdb_options(mode);
   rocksdb::DB* raw = nullptr;
   rocksdb::Status status;
-  if (mode == OpenMode::kReadOnly) {
+  if (mode == OpenMode::kReadOnly || mode == OpenMode::kSalvage) {
     // By column families: the plain call may choose a variant for compacted databases with fewer
     // reads.
     std::vector<rocksdb::ColumnFamilyHandle*> handles;
@@ -163,6 +178,11 @@ Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode) {
     opened = Status(StatusCode::kIoError, "disturbed");  // closes it before the next try
     std::this_thread::sleep_for(std::chrono::milliseconds(2 * attempt));
   }
+}
+
+Status repair_rocksdb(const std::string& folder) {
+  return status_from_rocksdb(rocksdb::RepairDB(folder, rocksdb_options(OpenMode::kSalvage)),
+                             "make a list of the files in " + folder);
 }
 
 std::int64_t log_bytes(const std::string& folder) {

@@ -16,7 +16,9 @@ namespace nestor::storage {
 
 inline constexpr const char* kRocksdbName = "rocksdb";
 
-enum class OpenMode { kCreate, kWrite, kReadOnly };
+// kSalvage: read-only and lenient, for a repair: log records after a damaged one are read too, and
+// files are missed only where they are needed.
+enum class OpenMode { kCreate, kWrite, kReadOnly, kSalvage };
 
 // Keeps what a database needs for as long as it is open: its files, and the environment RocksDB
 // finds them through. Both are null for a reader, which writes nothing.
@@ -51,6 +53,9 @@ Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode);
 // Names of all files but the growing logs' sizes, and the manifest's size: equal before and after
 // some work means that no flush, compaction or new log fell into it.
 std::map<std::string, std::int64_t> file_set(const std::string& folder);
+// RocksDB's own repair, in place: a new list of files from the tables and logs that are there; what
+// it cannot read it moves to FOLDER/lost. Errors: kDataLoss (no files), kIoError, kNoSpace.
+Status repair_rocksdb(const std::string& folder);
 
 // Sizes of the log files, all of which an open for writing turns into a table.
 std::int64_t log_bytes(const std::string& folder);

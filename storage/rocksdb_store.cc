@@ -229,7 +229,7 @@ Status RocksdbStore::publish(rocksdb::WriteBatch& batch, const StoreState& state
   if (status.ok()) status = writer_->watermark.advance(state.sequence);
   if (!status.ok()) {
     write_failure_ = status;
-    return status;
+    return {status.code(), status.message() + "; close the database and open it again"};
   }
   state_ = state;
   auto next = std::make_shared<RocksdbView>(db_, true, state.sequence);

@@ -70,6 +70,10 @@ class RocksdbStore final : public DocumentStore {
                                                std::uint64_t sequence,
                                                const Hash128& digest) const override;
   Result<VerifyReport> verify(std::stop_token stop) const override;
+  Status compact() override;
+  Result<ErasureReport> find_traces(const std::string& collection, const std::string& key,
+                                    const std::vector<std::string>& texts,
+                                    std::stop_token stop) const override;
   std::int64_t disk_bytes() const override;
   Memory memory() const override;
   const std::string& path() const override { return path_; }
@@ -82,6 +86,7 @@ class RocksdbStore final : public DocumentStore {
   RecordSource newest() const { return {*db_, nullptr}; }
   RecordSource at(const View& view) const;
   void spare_the_next_open() const;
+  Status wait_for_old_views() const;
   Status check_process() const;
   Status check_writable() const;
   // Synced write, watermark, new view. Whatever goes wrong closes the store for writing.

@@ -24,6 +24,7 @@
 #include "storage/rocksdb_options.h"
 #include "storage/rocksdb_status.h"
 #include "storage/rocksdb_store.h"
+#include "storage/store_repair.h"
 #include "storage/watermark.h"
 
 namespace nestor::storage {
@@ -234,6 +235,13 @@ Result<std::unique_ptr<DocumentStore>> open_store(const std::string& path,
   }
   if (there && !is_folder(path)) {
     return Status(StatusCode::kInvalidArgument, path + " is a file; a database is a folder");
+  }
+  if (there && is_repair_unfinished(path)) {
+    return Status(
+        StatusCode::kDataLoss,
+        fmt::format("a repair of {} died while it exchanged its files; `nestor repair {}` "
+                    "does the rest",
+                    path, path));
   }
   if (!there && (options.read_only || !options.create_if_missing)) return no_database(path);
   if (options.read_only) return open_for_reading(path);

@@ -82,6 +82,53 @@ Status TermWriter::take_away(std::uint64_t first_row_id, rocksdb::WriteBatch& ba
   return {};
 }
 
+// Lists that this batch has taken away or written already are in neither sum.
+Status TermWriter::settle() {
+  NESTOR_RETURN_IF_ERROR(load());
+  NESTOR_ASSIGN_OR_RETURN(const TermTotals stated, read_term_totals(source_, collection_));
+  TermTotals found;
+  const std::string lists = key_prefix(KeyTag::kDocumentTerms, collection_);
+  NESTOR_RETURN_IF_ERROR(source_.scan(
+      lists, prefix_end(lists), [&](std::string_view key, std::string_view value) -> Result<bool> {
+        const Result<DocumentTerms> terms = decode_document_terms(key, value);
+        if (!terms.ok()) return true;
+        found.rows += static_cast<std::int64_t>(terms.value().lengths.size());
+        for (const std::uint32_t length : terms.value().lengths) {
+          found.length += length;
+        }
+        return true;
+      }));
+  totals_->rows += found.rows - stated.rows;
+  totals_->length += found.length - stated.length;
+  changed_ = true;
+  return {};
+}
+
+Status TermWriter::take_away_damaged(const std::set<std::uint64_t>& first_row_ids,
+                                     rocksdb::WriteBatch& batch) {
+  NESTOR_RETURN_IF_ERROR(load());
+  for (const std::uint64_t first_row_id : first_row_ids) {
+    const std::string key = document_terms_key(collection_, first_row_id);
+    NESTOR_ASSIGN_OR_RETURN(const std::optional<std::string> value, source_.get(key));
+    if (!value) continue;
+    batch.Delete(key);
+    const Result<DocumentTerms> terms = decode_document_terms(key, *value);
+    if (!terms.ok()) continue;
+    totals_->rows -= static_cast<std::int64_t>(terms.value().lengths.size());
+    for (const std::uint32_t length : terms.value().lengths) totals_->length -= length;
+  }
+  changed_ = true;
+  const std::string postings = key_prefix(KeyTag::kPosting, collection_);
+  return source_.scan(postings, prefix_end(postings),
+                      [&](std::string_view key, std::string_view) -> Result<bool> {
+                        const std::optional<ParsedKey> parsed = parse_key(key);
+                        if (parsed && first_row_ids.contains(parsed->number)) {
+                          batch.Delete(std::string(key));
+                        }
+                        return true;
+                      });
+}
+
 Status TermWriter::write(std::uint64_t first_row_id, std::size_t row_count,
                          const std::vector<RowTerms>& terms, rocksdb::WriteBatch& batch) {
   NESTOR_RETURN_IF_ERROR(load());

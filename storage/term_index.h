@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,12 @@ class TermWriter {
   // Errors: kDataLoss (the list of the document's terms is damaged, or missing though the
   // collection is complete).
   Status take_away(std::uint64_t first_row_id, rocksdb::WriteBatch& batch);
+  // For records that are damaged: the totals become those of the lists that are there.
+  Status settle();
+  // After settle(): everything of documents that begin at these rows, looked for.
+  // Cost: reads all postings of the collection.
+  Status take_away_damaged(const std::set<std::uint64_t>& first_row_ids,
+                           rocksdb::WriteBatch& batch);
   // `terms`: one a row, or empty.
   Status write(std::uint64_t first_row_id, std::size_t row_count,
                const std::vector<RowTerms>& terms, rocksdb::WriteBatch& batch);

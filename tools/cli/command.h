@@ -31,6 +31,8 @@ void add_get_command(CLI::App& app, Context& context);
 void add_delete_command(CLI::App& app, Context& context);
 void add_recall_command(CLI::App& app, Context& context);
 void add_stats_command(CLI::App& app, Context& context);
+void add_repair_command(CLI::App& app, Context& context);
+void add_compact_command(CLI::App& app, Context& context);
 void add_verify_command(CLI::App& app, Context& context);
 void add_embed_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);

@@ -18,6 +18,7 @@ struct DeleteOptions {
   std::vector<std::string> keys;
   std::string filter;
   std::string collection = kDefaultCollection;
+  bool erase = false;
   bool json = false;
 };
 
@@ -42,7 +43,8 @@ int run_delete(const DeleteOptions& options, Context& context) {
   Result<Database> opened = Database::open(options.database, open);
   if (!opened.ok()) return context.fail(opened.status());
   Database database = std::move(opened).value();
-  const RemoveOptions remove{.collection = options.collection, .stop = context.stop};
+  const RemoveOptions remove{
+      .collection = options.collection, .stop = context.stop, .erase = options.erase};
   const Result<std::int64_t> removed = options.filter.empty()
                                            ? database.remove(options.keys, remove)
                                            : database.remove_matching(filter.value(), remove);
@@ -52,6 +54,7 @@ int run_delete(const DeleteOptions& options, Context& context) {
     Json json = new_json();
     json["deleted"] = removed.value();
     if (options.filter.empty()) json["keys"] = options.keys.size();
+    if (options.erase) json["erased"] = true;
     context.print(json_line(json));
   } else {
     context.print(options.filter.empty()
@@ -72,6 +75,11 @@ void add_delete_command(CLI::App& app, Context& context) {
   command.add_option("--filter", options->filter, "All that match: 'year < 2020'");
   command.add_option("--collection", options->collection, "The collection they are in")
       ->capture_default_str();
+  command.add_flag("--erase", options->erase,
+                   "Leave no byte of them in any file of the database, also of what was deleted "
+                   "or replaced before; `nestor verify --erased KEY` proves it. Rewrites the "
+                   "database; without it documents are hidden at once and their space is given "
+                   "back later (nestor compact)");
   command.add_flag("--json", options->json, "The count as JSON");
   set_action(command, context, [options](Context& c) { return run_delete(*options, c); });
 }

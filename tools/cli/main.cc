@@ -60,6 +60,8 @@ void add_commands(CLI::App& app, Context& context) {
   add_bundle_commands(app, context);
   add_export_command(app, context);
   add_import_command(app, context);
+  add_repair_command(app, context);
+  add_compact_command(app, context);
   add_embed_command(app, context);
   add_eval_command(app, context);
   add_model_command(app, context);

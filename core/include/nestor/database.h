@@ -31,6 +31,7 @@
 #include "nestor/embedder.h"
 #include "nestor/export.h"
 #include "nestor/filter.h"
+#include "nestor/maintenance.h"
 #include "nestor/options.h"
 #include "nestor/query.h"
 #include "nestor/recall.h"
@@ -82,6 +83,11 @@ struct AddReport {
 struct RemoveOptions {
   std::string collection = kDefaultCollection;
   std::stop_token stop = {};  // heard by remove_matching, between its batches
+  // Erase for good what this call removes and all that was removed or replaced before (see
+  // nestor/maintenance.h): the collection's caches go, to be made again by its next search, and the
+  // store is compacted. Errors of that: those of compact; the documents are then removed all the
+  // same.
+  bool erase = false;
 };
 
 // A document's new metadata: all of it, or changes to what is there.
@@ -283,6 +289,36 @@ class NESTOR_API Database {
   // is passed over, so a broken import is resumed by doing it again. Errors: kInvalidArgument (with
   // the line's number and what is in already), those of add.
   Result<ImportReport> import_documents(const LineSource& next, const ImportOptions& options = {});
+
+  // Mends what verify finds in the database in the folder `path`, which nobody may have open for
+  // writing. What is derived is made again: caches, field index, postings, counts, digests, the
+  // watermark, records that belong to nothing. Where acknowledged documents are damaged or gone,
+  // nothing is changed unless `accept_loss`: the report says what would be lost. With it, what is
+  // damaged is set aside in a folder lost-DATE inside the database, everything readable is kept,
+  // and verify finds nothing afterwards. A process that dies meanwhile leaves the old state, the
+  // new one, or one that the next repair finishes.
+  // Errors: kNotFound, kLocked (names the pid), kUnsupported (a newer format), kDataLoss (nothing
+  // can be read at all), kNoSpace, kIoError, kCancelled.
+  // Cost: reads everything twice; where RocksDB's own files are damaged, a second copy on disk.
+  static Result<RepairReport> repair(const std::string& path, const RepairOptions& options = {});
+
+  // Gives the disk space of removed and replaced documents back, and erases them from the store.
+  // RocksDB does the first by itself, in the background, for tables of which a quarter are
+  // deletions. Errors: kNoSpace (says how much is needed; nothing was done), kFailedPrecondition
+  // (read-only, or a search held an old state for over 30 s), kIoError.
+  // Cost: rewrites the store; extra disk at most its size and at most 3 GiB, memory some MB. Adding
+  // waits, searching goes on.
+  Result<CompactReport> compact();
+
+  // Looks for what is left of a removed document: every version of every record in RocksDB, hidden
+  // and deleted ones too, its logs and lists of files, and all caches, for the key and for each of
+  // `texts` (the text, a title, a word: what must be nowhere but in other documents). An empty list
+  // of findings is the proof. Errors: kNotFound (the collection), kInvalidArgument, kCancelled,
+  // kDataLoss, kIoError. Cost: reads the whole folder.
+  Result<ErasureReport> verify_erased(const std::string& key,
+                                      const std::vector<std::string>& texts = {},
+                                      const std::string& collection = kDefaultCollection,
+                                      std::stop_token stop = {}) const;
 
   // The model in use, loading it if need be. Errors: kModelMissing and the others of
   // Embedder::open.

@@ -5,6 +5,7 @@
 #include "nestor/document.h"
 #include "nestor/embedder.h"
 #include "nestor/filter.h"
+#include "nestor/maintenance.h"
 #include "nestor/options.h"
 #include "nestor/query.h"
 #include "nestor/recall.h"

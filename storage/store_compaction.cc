@@ -1,0 +1,84 @@
+// RocksdbStore: giving back the disk space of what is deleted, and looking for what is left of it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "core/macros.h"
+#include "storage/key_schema.h"
+#include "storage/rocksdb_options.h"
+#include "storage/rocksdb_store.h"
+#include "storage/trace_search.h"
+
+namespace nestor::storage {
+namespace {
+
+// What one step of a compaction may rewrite before the files it replaces are given back: some steps
+// of max_compaction_bytes (rocksdb_options.cc) with what they overlap.
+constexpr std::int64_t kMostExtraBytes = std::int64_t{3} << 30;
+
+std::int64_t number_property(rocksdb::DB& db, const std::string& name) {
+  std::uint64_t value = 0;
+  return db.GetIntProperty(name, &value) ? static_cast<std::int64_t>(value) : 0;
+}
+
+}  // namespace
+
+// Versions that a reader still sees stay, so its end is waited for.
+Status RocksdbStore::wait_for_old_views() const {
+  constexpr auto kMostWait = std::chrono::seconds(30);
+  const auto start = std::chrono::steady_clock::now();
+  while (number_property(*db_, rocksdb::DB::Properties::kNumSnapshots) > 1) {
+    if (std::chrono::steady_clock::now() - start > kMostWait) {
+      return {StatusCode::kFailedPrecondition,
+              "a search that began before is still running and needs what is to be given back; "
+              "compact again after it"};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return {};
+}
+
+Status RocksdbStore::compact() {
+  return guarded([&]() -> Status {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    const std::int64_t stored = number_property(*db_, rocksdb::DB::Properties::kTotalSstFilesSize) +
+                                log_bytes(db_->GetName());
+    // The check asks for twice what it is given.
+    NESTOR_RETURN_IF_ERROR(check_free_space(writer_->free_bytes, path_,
+                                            std::min(stored, kMostExtraBytes) / 2,
+                                            "nothing was compacted; make room first"));
+    NESTOR_RETURN_IF_ERROR(wait_for_old_views());
+    rocksdb::CompactRangeOptions options;
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+    NESTOR_RETURN_IF_ERROR(
+        status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_));
+    NESTOR_RETURN_IF_ERROR(
+        status_from_rocksdb(db_->CompactRange(options, nullptr, nullptr), "compact " + path_));
+    // One more small change: the list of files that it begins knows nothing of those that went.
+    const std::string state_key = meta_key(kStateName);
+    rocksdb::WriteOptions synced;
+    synced.sync = true;
+    NESTOR_RETURN_IF_ERROR(status_from_rocksdb(
+        db_->Put(synced, state_key, encode_state(state_key, state_)), "write to " + path_));
+    NESTOR_RETURN_IF_ERROR(
+        status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_));
+    // Files that were held back by the calls above go now.
+    NESTOR_RETURN_IF_ERROR(status_from_rocksdb(db_->DisableFileDeletions(), "tidy up " + path_));
+    return status_from_rocksdb(db_->EnableFileDeletions(), "tidy up " + path_);
+  });
+}
+
+Result<ErasureReport> RocksdbStore::find_traces(const std::string& collection,
+                                                const std::string& key,
+                                                const std::vector<std::string>& texts,
+                                                std::stop_token stop) const {
+  return guarded([&]() -> Result<ErasureReport> {
+    NESTOR_ASSIGN_OR_RETURN(const CollectionRecord record, require_collection(collection));
+    return search_traces(path_, *db_,
+                         {.collection = record.collection.id, .key = key, .texts = texts}, stop);
+  });
+}
+
+}  // namespace nestor::storage

@@ -67,10 +67,10 @@ struct RowCache::Segment {
     auto from = ids.begin();
     while (next < sorted.size() && places.size() < kBlock && sorted[next] <= ids.back()) {
       // Ids without gaps, which is the rule, are where they are expected; with gaps, before that.
-      const std::uint64_t most = std::min<std::uint64_t>(sorted[next] - ids.front(), ids.size() - 1);
+      const std::uint64_t most =
+          std::min<std::uint64_t>(sorted[next] - ids.front(), ids.size() - 1);
       const auto expected = ids.begin() + static_cast<std::ptrdiff_t>(most);
-      from = *expected == sorted[next] ? expected
-                                       : std::lower_bound(from, expected, sorted[next]);
+      from = *expected == sorted[next] ? expected : std::lower_bound(from, expected, sorted[next]);
       if (*from != sorted[next]) break;
       places.push_back(static_cast<std::uint32_t>(from - ids.begin()));
       ++next;

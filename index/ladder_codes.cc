@@ -281,6 +281,7 @@ Status LadderCodes::adopt(std::span<const LadderSegment> segments,
   } catch (const std::exception&) {  // bad_alloc or length_error
     return {StatusCode::kOutOfMemory, "ladder codes: no memory for the marks of a file's rows"};
   }
+  list_begins_ = std::move(list_begins);  // empty where no segment has lists
   for (LadderSegment segment : segments) {
     if (segment.rows == 0) continue;
     segment.first = row_count_;
@@ -293,7 +294,6 @@ Status LadderCodes::adopt(std::span<const LadderSegment> segments,
     row_count_ += segment.capacity;
     dead_count_ += segment.capacity - segment.rows;
     last_id_ = segment.ids[segment.rows - 1];
-    if (segment.places != nullptr) list_begins_ = std::move(list_begins);
     segments_.push_back(segment);
   }
   filling_ = segments_.size();

@@ -77,6 +77,8 @@ Death wait_for(pid_t child) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0) {
   }
+  // A fault that the child did not live to meet must not meet the parent, who clears up after it.
+  disarm();
   if (WIFEXITED(status)) return {.exited = true, .code = WEXITSTATUS(status)};
   return {.signal = WTERMSIG(status)};
 }

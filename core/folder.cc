@@ -48,4 +48,21 @@ Result<std::vector<FolderEntry>> list_folder(const std::string& path) {
   return entries;
 }
 
+std::vector<FolderEntry> list_files_below(const std::string& path) {
+  std::vector<FolderEntry> files;
+  std::vector<std::string> folders = {""};
+  while (!folders.empty()) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    auto entries = list_folder(path + "/" + folder);
+    if (!entries.ok()) continue;
+    for (FolderEntry& entry : entries.value()) {
+      entry.name = folder + entry.name;
+      if (entry.is_folder) folders.push_back(entry.name + "/");
+      if (entry.is_file) files.push_back(std::move(entry));
+    }
+  }
+  return files;
+}
+
 }  // namespace nestor

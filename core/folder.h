@@ -22,4 +22,8 @@ struct FolderEntry {
 // Errors: kNotFound, kIoError. Throws std::bad_alloc.
 Result<std::vector<FolderEntry>> list_folder(const std::string& path);
 
+// The regular files of a folder and of all folders below it, links not followed; names from `path`
+// on, in no order. A folder that cannot be listed, or goes away meanwhile, counts as empty.
+std::vector<FolderEntry> list_files_below(const std::string& path);
+
 }  // namespace nestor

@@ -32,7 +32,7 @@ class Calibration {
   Calibration() = default;
   // Of the rows of `source`, which `codes` is level with. REQUIRES: codes.trained().
   // Errors: those of the source, kOutOfMemory.
-  // Cost: a pass over the source and 150 kFLOP a row; 1 s at 100,000 rows.
+  // Cost: two passes over the source and 150 kFLOP a row; 1 s at 100,000 rows.
   static Result<Calibration> measure(const LadderIndex& codes, const VectorSource& source);
 
   [[nodiscard]] bool measured() const { return row_count_ > 0; }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "core/folder.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "index/index_file.h"
@@ -17,11 +18,10 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> files_in(const std::string& folder) {
   std::vector<std::string> paths;
-  std::error_code error;
-  fs::directory_iterator entry(folder, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    std::error_code ignored;
-    if (entry->is_regular_file(ignored)) paths.push_back(entry->path().string());
+  const auto entries = list_folder(folder);
+  if (!entries.ok()) return paths;
+  for (const FolderEntry& entry : entries.value()) {
+    if (entry.is_file) paths.push_back(folder + "/" + entry.name);
   }
   return paths;
 }

@@ -52,9 +52,9 @@ Result<LoadedIndex> load_for_reader(const storage::DocumentStore& store,
   NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded, load_index(store, view, collection, log));
   if (!loaded.index->wants_training()) return loaded;
   const StoreSource source(store, view, collection);
-  NESTOR_ASSIGN_OR_RETURN(CollectionIndex built,
-                          CollectionIndex::build(collection.width, !collection.external, source));
-  loaded.index = std::make_unique<CollectionIndex>(std::move(built));
+  NESTOR_ASSIGN_OR_RETURN(index::LadderIndex codes,
+                          index::LadderIndex::build(loaded.index->codes().shape(), source));
+  loaded.index->put_codes(std::move(codes));
   return loaded;
 }
 

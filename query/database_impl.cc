@@ -236,7 +236,7 @@ Result<std::int64_t> Database::Impl::remove(std::span<const std::string> keys,
 
 // Metadata written over rows that stay is not noted: the cache then begins anew.
 void Database::Impl::note_for_filters(const storage::Commit& commit, const storage::Batch& batch) {
-  if (!batch.metadata_writes.empty()) return;
+  if (!batch.metadata_writes.empty() || !filters.cache().holds(commit.collection.id)) return;
   const auto before = store->find_collection(*current_view(), batch.collection);
   if (!before.ok() || !before.value().has_value()) return;
   query::FilterChange change{.sequence_before = before.value()->sequence,

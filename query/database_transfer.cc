@@ -24,10 +24,6 @@ using ViewPointer = storage::DocumentStore::ViewPointer;
 
 namespace {
 
-storage::BackupSettings settings_of(const BackupOptions& options) {
-  return {.hard_links = options.hard_links, .verify = options.verify, .stop = options.stop};
-}
-
 std::vector<std::uint64_t> row_ids_of(const storage::StoredDocument& document) {
   std::vector<std::uint64_t> ids(static_cast<std::size_t>(document.passage_count));
   for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = document.first_row_id + i;
@@ -113,7 +109,7 @@ Result<RefreshReport> Database::Impl::refresh() {
 Result<BackupReport> Database::Impl::backup(const std::string& to,
                                             const BackupOptions& options) const {
   NESTOR_ASSIGN_OR_RETURN(const storage::BackupResult result,
-                          storage::backup_store(store->path(), to, settings_of(options)));
+                          storage::backup_store(store->path(), to, options));
   return BackupReport{.sequence = result.sequence,
                       .bytes = result.bytes,
                       .shared_bytes = result.linked_bytes,
@@ -124,12 +120,12 @@ Result<BackupReport> Database::Impl::backup(const std::string& to,
 
 Result<BundleReport> Database::Impl::bundle(const std::string& file,
                                             const BackupOptions& options) const {
-  return storage::write_bundle(store->path(), file, settings_of(options));
+  return storage::write_bundle(store->path(), file, options);
 }
 
 Result<BundleReport> Database::unbundle(const std::string& file, const std::string& to,
                                         const BackupOptions& options) {
-  return storage::read_bundle(file, to, settings_of(options));
+  return storage::read_bundle(file, to, options);
 }
 
 Result<ExportReport> Database::Impl::export_documents(const LineWriter& write,

@@ -53,6 +53,12 @@ void FilterCache::note(std::uint32_t collection, FilterChange change) {
   kept.changes.push_back(std::move(change));
 }
 
+bool FilterCache::holds(std::uint32_t collection) const {
+  const std::lock_guard guard(mutex_);
+  const auto found = collections_.find(collection);
+  return found != collections_.end() && found->second.live != nullptr;
+}
+
 bool FilterCache::follow(PerCollection& kept, std::uint64_t sequence) {
   if (!kept.live) return false;
   std::uint64_t reached = kept.sequence;

@@ -65,6 +65,8 @@ class FilterCache {
            RowSetPointer set, const Filter::Node* node);
   // To be called once a batch is committed. Nothing is done before somebody asks.
   void note(std::uint32_t collection, FilterChange change);
+  // Whether there is anything that a note would be for.
+  [[nodiscard]] bool holds(std::uint32_t collection) const;
   void clear();
   // For reports: what the cache holds now, and how often a condition was in it or not.
   struct Usage {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/macros.h"
 #include "storage/copy_staging.h"
 #include "storage/document_store.h"
@@ -64,17 +65,17 @@ Result<std::vector<HeldFile>> take_files(const std::string& from, const std::str
 // The same, until no flush or compaction fell into it: then logs, manifest and tables belong
 // together, and all that was synced before is in them.
 Result<std::vector<HeldFile>> take_undisturbed(const std::string& from, const CopyStaging& staging,
-                                               const BackupSettings& settings) {
+                                               const BackupOptions& options) {
   constexpr int kTries = 50;
   const std::string to = staging.folder() + "/" + kRocksdbName;
   for (int attempt = 1;; ++attempt) {
-    if (settings.stop.stop_requested()) {
+    if (options.stop.stop_requested()) {
       return Status(StatusCode::kCancelled, "the backup was stopped");
     }
     NESTOR_RETURN_IF_ERROR(staging.restart());
     NESTOR_RETURN_IF_ERROR(make_folders(to));
     const auto before = file_set(from);
-    Result<std::vector<HeldFile>> held = take_files(from, to, settings.hard_links);
+    Result<std::vector<HeldFile>> held = take_files(from, to, options.hard_links);
     if (file_set(from) == before) return held;
     if (attempt == kTries) {
       return Status(StatusCode::kIoError,
@@ -87,12 +88,12 @@ Result<std::vector<HeldFile>> take_undisturbed(const std::string& from, const Co
 }
 
 Status copy_held(const std::vector<HeldFile>& held, const std::string& to,
-                 const BackupSettings& settings) {
+                 const BackupOptions& options) {
   std::int64_t bytes = 0;
   for (const HeldFile& file : held) bytes += static_cast<std::int64_t>(file.file.bytes());
   NESTOR_RETURN_IF_ERROR(check_room_for(to, bytes));
   for (const HeldFile& file : held) {
-    if (settings.stop.stop_requested()) {
+    if (options.stop.stop_requested()) {
       return {StatusCode::kCancelled, "the backup was stopped"};
     }
     NESTOR_RETURN_IF_ERROR(copy_file(file.file, to + "/" + file.name));
@@ -144,11 +145,10 @@ Result<std::uint64_t> finish_copy(const std::string& path, const std::string& fo
   return sequence;
 }
 
-Status verify_copy(const std::string& folder, const BackupSettings& settings,
-                   BackupResult& result) {
+Status verify_copy(const std::string& folder, const BackupOptions& options, BackupResult& result) {
   NESTOR_ASSIGN_OR_RETURN(const auto store, DocumentStore::open(folder, {.create_if_missing = false,
                                                                          .read_only = true}));
-  NESTOR_ASSIGN_OR_RETURN(const VerifyReport report, store->verify(settings.stop));
+  NESTOR_ASSIGN_OR_RETURN(const VerifyReport report, store->verify(options.stop));
   if (!report.problems.empty()) {
     return {StatusCode::kDataLoss,
             fmt::format("the copy is damaged in {} places and was removed; the first: {}",
@@ -169,7 +169,7 @@ Status check_outside(const std::string& path, const std::string& to) {
 }
 
 Result<BackupResult> backup(const std::string& path, const std::string& to,
-                            const BackupSettings& settings) {
+                            const BackupOptions& options) {
   NESTOR_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, read_manifest(path));
   if (!manifest || !manifest->complete) {
     return Status(StatusCode::kNotFound, "there is no Nestor database at " + path);
@@ -183,7 +183,7 @@ Result<BackupResult> backup(const std::string& path, const std::string& to,
   BackupResult result;
   {
     NESTOR_ASSIGN_OR_RETURN(const std::vector<HeldFile> held,
-                            take_undisturbed(path + "/" + kRocksdbName, staging, settings));
+                            take_undisturbed(path + "/" + kRocksdbName, staging, options));
     for (const auto& [name, size] : file_set(tables)) {
       std::error_code ignored;
       if (is_table(name)) {
@@ -191,16 +191,14 @@ Result<BackupResult> backup(const std::string& path, const std::string& to,
             static_cast<std::int64_t>(fs::file_size(tables + "/" + name, ignored));
       }
     }
-    NESTOR_RETURN_IF_ERROR(copy_held(held, tables, settings));
+    NESTOR_RETURN_IF_ERROR(copy_held(held, tables, options));
   }
   NESTOR_ASSIGN_OR_RETURN(result.sequence,
                           finish_copy(path, staging.folder(), *manifest, acknowledged));
-  if (settings.verify) {
-    NESTOR_RETURN_IF_ERROR(verify_copy(staging.folder(), settings, result));
+  if (options.verify) {
+    NESTOR_RETURN_IF_ERROR(verify_copy(staging.folder(), options, result));
   }
-  for (const auto& entry : fs::recursive_directory_iterator(staging.folder())) {
-    if (entry.is_regular_file()) result.bytes += static_cast<std::int64_t>(entry.file_size());
-  }
+  for (const FolderEntry& file : list_files_below(staging.folder())) result.bytes += file.bytes;
   NESTOR_RETURN_IF_ERROR(staging.commit());
   return result;
 }
@@ -208,8 +206,8 @@ Result<BackupResult> backup(const std::string& path, const std::string& to,
 }  // namespace
 
 Result<BackupResult> backup_store(const std::string& path, const std::string& to,
-                                  const BackupSettings& settings) {
-  return catching_exceptions([&] { return backup(path, to, settings); });
+                                  const BackupOptions& options) {
+  return catching_exceptions([&] { return backup(path, to, options); });
 }
 
 }  // namespace nestor::storage

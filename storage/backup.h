@@ -5,20 +5,12 @@
 #pragma once
 
 #include <cstdint>
-#include <stop_token>
 #include <string>
 
 #include "nestor/status.h"
+#include "nestor/transfer.h"
 
 namespace nestor::storage {
-
-struct BackupSettings {
-  // Tables share their disk blocks with the database where both lie on one file system: quick, and
-  // they take room only once the database has dropped them. RocksDB never changes a table.
-  bool hard_links = true;
-  bool verify = true;  // read and check all of the copy before it gets its name
-  std::stop_token stop = {};
-};
 
 struct BackupResult {
   std::uint64_t sequence = 0;  // of the last batch that is in it
@@ -34,6 +26,6 @@ struct BackupResult {
 // kInvalidArgument (`to` lies inside the database), kDataLoss (what verify found; nothing is left),
 // kNoSpace, kIoError, kCancelled.
 Result<BackupResult> backup_store(const std::string& path, const std::string& to,
-                                  const BackupSettings& settings);
+                                  const BackupOptions& options);
 
 }  // namespace nestor::storage

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/hash.h"
 #include "core/macros.h"
 #include "core/text.h"
@@ -58,10 +59,9 @@ Result<BundleReport> facts_of(const std::string& folder) {
 // The files of a backup, by name.
 std::vector<BundledFile> files_of(const std::string& folder) {
   std::vector<BundledFile> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = fs::path(entry.path()).lexically_relative(folder).string();
-    if (!entry.is_regular_file() || name == kLockName) continue;
-    files.push_back({.name = name, .bytes = entry.file_size()});
+  for (const FolderEntry& file : list_files_below(folder)) {
+    if (file.name == kLockName) continue;
+    files.push_back({.name = file.name, .bytes = static_cast<std::uint64_t>(file.bytes)});
   }
   std::sort(files.begin(), files.end(),
             [](const BundledFile& a, const BundledFile& b) { return a.name < b.name; });
@@ -114,14 +114,14 @@ struct RemovedAtTheEnd {
 };
 
 Result<BundleReport> write(const std::string& path, const std::string& file,
-                           const BackupSettings& settings) {
+                           const BackupOptions& options) {
   std::error_code error;
   if (file.empty() || fs::exists(fs::symlink_status(file, error))) {
     return Status(StatusCode::kAlreadyExists,
                   "\"" + file + "\" cannot be written: it is there already, or has no name");
   }
   const RemovedAtTheEnd copy{fmt::format("{}.copy-{}", file, ::getpid())};
-  NESTOR_RETURN_IF_ERROR(backup_store(path, copy.folder, settings).status());
+  NESTOR_RETURN_IF_ERROR(backup_store(path, copy.folder, options).status());
   BundleHeader header;
   NESTOR_ASSIGN_OR_RETURN(header.facts, facts_of(copy.folder));
   header.files = files_of(copy.folder);
@@ -133,7 +133,7 @@ Result<BundleReport> write(const std::string& path, const std::string& file,
   NESTOR_RETURN_IF_ERROR(writer.write(encode_bundle_start(header)));
   for (const BundledFile& bundled : header.files) {
     NESTOR_RETURN_IF_ERROR(
-        writer.write_file(copy.folder + "/" + bundled.name, bundled.bytes, settings.stop));
+        writer.write_file(copy.folder + "/" + bundled.name, bundled.bytes, options.stop));
   }
   BundleReport report = std::move(header.facts);
   NESTOR_ASSIGN_OR_RETURN(report.sha256, writer.finish());
@@ -195,10 +195,10 @@ Status check_facts(const std::string& file, const BundleReport& said, const Bund
 }
 
 Status verify_unpacked(const std::string& file, const std::string& folder,
-                       const BackupSettings& settings) {
+                       const BackupOptions& options) {
   NESTOR_ASSIGN_OR_RETURN(const auto store, DocumentStore::open(folder, {.create_if_missing = false,
                                                                          .read_only = true}));
-  NESTOR_ASSIGN_OR_RETURN(const VerifyReport report, store->verify(settings.stop));
+  NESTOR_ASSIGN_OR_RETURN(const VerifyReport report, store->verify(options.stop));
   if (report.problems.empty()) return {};
   return {StatusCode::kDataLoss,
           fmt::format("what is in the bundle {} is damaged in {} places; the first: {}", file,
@@ -206,7 +206,7 @@ Status verify_unpacked(const std::string& file, const std::string& folder,
 }
 
 Result<BundleReport> read(const std::string& file, const std::string& to,
-                          const BackupSettings& settings) {
+                          const BackupOptions& options) {
   NESTOR_ASSIGN_OR_RETURN(RandomAccessFile opened, RandomAccessFile::open(file));
   const std::uint64_t bytes = opened.bytes();
   BundleReader reader(std::move(opened));
@@ -227,15 +227,15 @@ Result<BundleReport> read(const std::string& file, const std::string& to,
   NESTOR_RETURN_IF_ERROR(make_folders(staging.folder() + "/" + kRocksdbName));
   for (const BundledFile& bundled : header.files) {
     NESTOR_RETURN_IF_ERROR(
-        reader.extract(bundled, staging.folder() + "/" + bundled.name, settings.stop));
+        reader.extract(bundled, staging.folder() + "/" + bundled.name, options.stop));
   }
   BundleReport report = header.facts;
   NESTOR_ASSIGN_OR_RETURN(report.sha256, reader.check_hash());
   report.bytes = static_cast<std::int64_t>(bytes);
   NESTOR_ASSIGN_OR_RETURN(const BundleReport found, facts_of(staging.folder()));
   NESTOR_RETURN_IF_ERROR(check_facts(file, header.facts, found));
-  if (settings.verify) {
-    NESTOR_RETURN_IF_ERROR(verify_unpacked(file, staging.folder(), settings));
+  if (options.verify) {
+    NESTOR_RETURN_IF_ERROR(verify_unpacked(file, staging.folder(), options));
   }
   NESTOR_RETURN_IF_ERROR(staging.commit());
   return report;
@@ -244,13 +244,13 @@ Result<BundleReport> read(const std::string& file, const std::string& to,
 }  // namespace
 
 Result<BundleReport> write_bundle(const std::string& path, const std::string& file,
-                                  const BackupSettings& settings) {
-  return catching_exceptions([&] { return write(path, file, settings); });
+                                  const BackupOptions& options) {
+  return catching_exceptions([&] { return write(path, file, options); });
 }
 
 Result<BundleReport> read_bundle(const std::string& file, const std::string& to,
-                                 const BackupSettings& settings) {
-  return catching_exceptions([&] { return read(file, to, settings); });
+                                 const BackupOptions& options) {
+  return catching_exceptions([&] { return read(file, to, options); });
 }
 
 }  // namespace nestor::storage

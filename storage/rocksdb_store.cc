@@ -483,17 +483,7 @@ Result<bool> RocksdbStore::refresh() {
 
 std::int64_t RocksdbStore::disk_bytes() const {
   std::int64_t total = 0;
-  std::vector<std::string> folders = {path_};
-  while (!folders.empty()) {
-    const std::string folder = std::move(folders.back());
-    folders.pop_back();
-    const auto entries = list_folder(folder);
-    if (!entries.ok()) continue;  // deleted meanwhile
-    for (const FolderEntry& entry : entries.value()) {
-      total += entry.bytes;
-      if (entry.is_folder) folders.push_back(folder + "/" + entry.name);
-    }
-  }
+  for (const FolderEntry& file : list_files_below(path_)) total += file.bytes;
   return total;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/macros.h"
 #include "storage/key_schema.h"
 #include "storage/rocksdb_options.h"
@@ -42,11 +43,11 @@ bool is_readable(rocksdb::DB& db) {
 // Tables and logs as links beside the damaged folder: RocksDB's repair moves and deletes files.
 Status link_files(const std::string& folder, const std::string& scratch) {
   NESTOR_RETURN_IF_ERROR(make_folders(scratch));
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const fs::path& path = entry->path();
-    if (path.extension() != ".sst" && path.extension() != ".log") continue;
+  const auto entries = list_folder(folder);
+  if (!entries.ok()) return {StatusCode::kIoError, entries.status().message()};
+  for (const FolderEntry& entry : entries.value()) {
+    if (!entry.name.ends_with(".sst") && !entry.name.ends_with(".log")) continue;
+    const fs::path path = fs::path(folder) / entry.name;
     const fs::path target = fs::path(scratch) / path.filename();
     std::error_code failed;
     fs::create_hard_link(path, target, failed);
@@ -56,8 +57,7 @@ Status link_files(const std::string& folder, const std::string& scratch) {
                                                 target.string(), failed.message())};
     }
   }
-  if (!error) return {};
-  return {StatusCode::kIoError, fmt::format("cannot list {}: {}", folder, error.message())};
+  return {};
 }
 
 // The byte string halfway between two, a little longer than both; equal to `low` where there is
@@ -95,12 +95,11 @@ Result<SalvageSource> SalvageSource::open(const std::string& folder, const std::
   if (!db.ok()) return db.status();
   SalvageSource source(std::move(db).value());
   source.note_gap("RocksDB's list of its files was made anew: " + first_cause);
-  std::error_code error;
-  for (fs::directory_iterator entry(scratch + "/lost", error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() == ".sst") {
-      source.note_gap("the table file " + entry->path().filename().string() +
-                      " cannot be read, with all that is in it");
+  const auto lost = list_folder(scratch + "/lost");
+  if (!lost.ok()) return source;
+  for (const FolderEntry& entry : lost.value()) {
+    if (entry.name.ends_with(".sst")) {
+      source.note_gap("the table file " + entry.name + " cannot be read, with all that is in it");
     }
   }
   return source;

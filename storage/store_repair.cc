@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/file.h"
+#include "core/folder.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "storage/document_store.h"
@@ -287,13 +288,11 @@ Status StoreRepair::mend_in_place() {
 }
 
 Status StoreRepair::mend_by_copy() {
-  std::error_code ignored;
-  std::uintmax_t table_bytes = 0;
-  for (const auto& entry : fs::directory_iterator(path_ + "/" + kRocksdbName, ignored)) {
-    if (entry.is_regular_file(ignored)) table_bytes += entry.file_size(ignored);
+  std::int64_t table_bytes = 0;
+  for (const FolderEntry& file : list_files_below(path_ + "/" + kRocksdbName)) {
+    table_bytes += file.bytes;
   }
-  NESTOR_RETURN_IF_ERROR(check_free_space(free_bytes_, path_,
-                                          static_cast<std::int64_t>(table_bytes),
+  NESTOR_RETURN_IF_ERROR(check_free_space(free_bytes_, path_, table_bytes,
                                           "make room; a repair writes a new RocksDB"));
   const std::string folder = scratch_ + "/" + kRocksdbName;
   NESTOR_RETURN_IF_ERROR(make_folders(scratch_));

@@ -33,6 +33,9 @@ Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,
                                     std::span<const Document> documents, const AddOptions& options,
                                     const EncoderGetter& encoder);
 
+// How the model's vectors come to be, as rows have it on record.
+storage::NumericMode numeric_mode_of(const ModelInfo& model);
+
 // kModelMismatch with both names where the collection's space is not the encoder's.
 Status check_space(const storage::Collection& collection, const ModelInfo& model);
 

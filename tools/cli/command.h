@@ -32,6 +32,7 @@ void add_delete_command(CLI::App& app, Context& context);
 void add_recall_command(CLI::App& app, Context& context);
 void add_stats_command(CLI::App& app, Context& context);
 void add_verify_command(CLI::App& app, Context& context);
+void add_reembed_command(CLI::App& app, Context& context);
 void add_embed_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);
 

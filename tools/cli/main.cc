@@ -55,6 +55,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_stats_command(app, context);
   add_recall_command(app, context);
   add_verify_command(app, context);
+  add_reembed_command(app, context);
   add_embed_command(app, context);
   add_eval_command(app, context);
   add_model_command(app, context);

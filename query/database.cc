@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/macros.h"
+#include "query/cache_files.h"
 #include "query/database_call.h"
 #include "query/database_impl.h"
 #include "query/expiry.h"
@@ -63,6 +64,7 @@ Result<Database> open_database(const std::string& path, const OpenOptions& optio
     impl->thread_count = options.embedder.thread_count;
     impl->list_rows = upkeep.list_rows;
     NESTOR_RETURN_IF_ERROR(impl->complete_postings());
+    NESTOR_RETURN_IF_ERROR(remove_caches_of_the_gone(*impl->store, *impl->current_view()));
     return Database(std::move(impl));
   });
 }
@@ -217,6 +219,11 @@ Result<std::vector<std::string>> Database::list_keys(const std::string& collecti
                                                      const std::string& after,
                                                      std::int64_t limit) const {
   return list_keys(Filter(), collection, after, limit);
+}
+
+Result<ReembedReport> Database::reembed(const ReembedOptions& options) {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->reembed(options); });
 }
 
 Result<SearchResult> Database::search(std::string_view query, const SearchOptions& options) const {

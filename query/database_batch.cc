@@ -39,6 +39,7 @@ Result<std::vector<SearchResult>> Database::Impl::search_batch(
         const auto at = static_cast<std::size_t>(i);
         Question question;
         question.vectors = std::move(vectors[at]);
+        question.collection_id = collection->id;
         question.text = questions[at];
         NESTOR_RETURN_IF_ERROR(take_words(*collection, options, question));
         NESTOR_ASSIGN_OR_RETURN(results[at],
@@ -76,6 +77,7 @@ Result<std::vector<SearchResult>> Database::Impl::search_vectors(
         const auto vector = vectors.subspan(at * width, width);
         Question question;
         question.vectors.assign(vector.begin(), vector.end());
+        question.collection_id = collection->id;
         NESTOR_ASSIGN_OR_RETURN(results[at], search_with(question, options, SearchResult{}));
         return {};
       }));

@@ -256,6 +256,11 @@ void Database::Impl::note_for_filters(const storage::Commit& commit, const stora
 }
 
 void Database::Impl::publish(const storage::Commit& commit, const storage::Batch& batch) {
+  if (const Status followed = follow_in_shadow(commit, batch); !followed.ok()) {
+    log_to(log, LogLevel::kWarning,
+           "the reembed that was begun still holds what was removed, until it goes on: " +
+               followed.message());
+  }
   changed_.insert(batch.collection);
   note_for_filters(commit, batch);
   std::vector<float> rows;  // (ids, width)

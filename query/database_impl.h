@@ -31,6 +31,7 @@
 #include "query/portable_document.h"
 #include "query/question_cache.h"
 #include "query/recovery.h"
+#include "query/renewal.h"
 #include "query/row_filter.h"
 #include "query/text_analysis.h"
 #include "query/text_encoder.h"
@@ -53,6 +54,7 @@ struct Database::Impl {
     std::unique_ptr<query::TextAnalyzer> analyzer;
     query::KeywordQuery words;
     std::vector<std::string> left_out;  // keys of documents that are no hits
+    std::uint32_t collection_id = 0;    // whose space the vectors belong to
   };
 
   Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
@@ -88,6 +90,7 @@ struct Database::Impl {
   Result<std::vector<SearchResult>> search_vectors(std::span<const float> vectors,
                                                    const SearchOptions& options) const;
   Result<RecallReport> measure_recall(const RecallOptions& options) const;
+  Result<ReembedReport> reembed(const ReembedOptions& options);
   MemoryUsage memory_usage() const;
   Result<CompactReport> compact();
   // What RemoveOptions::erase asks for, once the documents are removed.
@@ -215,11 +218,26 @@ struct Database::Impl {
   Status ensure_index(const std::string& name, const query::Plan& plan) const;
   // What the collection has outgrown, anew; searches go on meanwhile.
   Status renew_index(const std::string& name);
+  // database_reembed.cc.
+  static Status require_collection_of_texts(const storage::Collection& collection);
+  // What is left of an earlier call goes.
+  Status discard_shadow(const storage::Collection& collection, ReembedReport& report);
+  Status reembed_in_shadow(const storage::Collection& old, const query::TextEncoder& model,
+                           const ReembedOptions& options, ReembedReport& report);
+  Status reembed_modes(const std::string& name, const query::EncoderPointer& model,
+                       const ReembedOptions& options, ReembedReport& report);
+  Status swap_to_shadow(const storage::Collection& old, query::Renewal& renewal);
+  // With `writing` held: the shadow is there, and its words are of the collection's language.
+  Status level_shadow_language(const std::string& name);
+  // With `writing` held: what was removed is not kept in the shadow until the next pass either.
+  Status follow_in_shadow(const storage::Commit& commit, const storage::Batch& batch);
+  void forget_collection(const std::string& name);
   void note_for_filters(const storage::Commit& commit, const storage::Batch& batch);
   void publish(const storage::Commit& commit, const storage::Batch& batch);
   Status save_indexes();
 
   std::set<std::string> changed_;  // collections written to since open; guarded by `writing`
+  std::mutex reembedding_;         // held by the one reembed there may be; before `writing`
   mutable std::mutex encoder_mutex_;
   query::EncoderFactory encoder_factory_;
   mutable query::EncoderPointer encoder_;

@@ -34,10 +34,12 @@ void Database::Impl::start_lists(const std::string& name) const {
 
 Status Database::Impl::build_lists(const std::string& name, const std::stop_token& stop) const {
   std::optional<index::LadderIndex> snapshot;
+  std::uint32_t id = 0;  // a reembed may put another collection in this one's place
   {
     const std::shared_lock lock(state);
     const auto found = indexes.find(name);
     if (found == indexes.end()) return {};
+    id = found->second.collection.id;
     NESTOR_ASSIGN_OR_RETURN(snapshot, found->second.loaded.index->codes().snapshot());
   }
   NESTOR_ASSIGN_OR_RETURN(
@@ -49,12 +51,12 @@ Status Database::Impl::build_lists(const std::string& name, const std::stop_toke
   {
     const std::shared_lock lock(state);
     const auto found = indexes.find(name);
-    if (found == indexes.end()) return {};
+    if (found == indexes.end() || found->second.collection.id != id) return {};
     NESTOR_RETURN_IF_ERROR(made.catch_up(found->second.loaded.index->codes()));
   }
   const std::unique_lock lock(state);
   const auto found = indexes.find(name);
-  if (found == indexes.end()) return {};
+  if (found == indexes.end() || found->second.collection.id != id) return {};
   found->second.loaded.index->put_codes(std::move(made));
   found->second.loaded.caught_up_rows = found->second.collection.passages;  // the file has no lists
   return {};

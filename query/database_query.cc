@@ -231,9 +231,9 @@ Status Database::Impl::take_words(const Collection& collection, const SearchOpti
 
 // Words need no model; only the scores beside them do.
 bool Database::Impl::words_are_enough(const Status& embedded, const SearchOptions& options) const {
-  if (options.mode != SearchMode::kKeyword || embedded.code() != StatusCode::kModelMissing) {
-    return false;
-  }
+  const bool no_model_for_it =
+      embedded.code() == StatusCode::kModelMissing || embedded.code() == StatusCode::kModelMismatch;
+  if (options.mode != SearchMode::kKeyword || !no_model_for_it) return false;
   log_to(log, LogLevel::kInfo, "no cosines beside the words: " + embedded.message());
   return true;
 }
@@ -252,6 +252,7 @@ Result<SearchResult> Database::Impl::search_query(const Query& asked,
   NESTOR_RETURN_IF_ERROR(check_plan(options, *collection));
   Question question;
   question.text = words_of(asked);
+  question.collection_id = collection->id;
   for (const QueryParts* parts : {&asked.like, &asked.unlike}) {
     for (const auto& key : parts->keys) question.left_out.push_back(key.value);
   }

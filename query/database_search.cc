@@ -23,6 +23,11 @@ std::int64_t Database::Impl::Ground::may_be_found() const {
 Result<Database::Impl::Ground> Database::Impl::ground_in(ViewPointer seen, Collection collection,
                                                          const Question& question,
                                                          const SearchOptions& options) const {
+  if (!question.vectors.empty() && collection.id != question.collection_id) {
+    return Status(StatusCode::kModelMismatch,
+                  "collection '" + collection.name +
+                      "' got another model (`nestor reembed`) while this search ran; ask again");
+  }
   const query::Stopwatch time;
   Ground ground{
       .view = std::move(seen), .collection = std::move(collection), .matching = {}, .left_out = {}};

@@ -26,12 +26,6 @@ struct Pending {
   std::string title_slot;
 };
 
-NumericMode mode_of(const ModelInfo& model) {
-  if (model.precision == "bf16") return NumericMode::kBf16;
-  if (model.precision == "int8") return NumericMode::kInt8;
-  return NumericMode::kF32;
-}
-
 class Preparation {
  public:
   Preparation(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
@@ -175,7 +169,7 @@ class Preparation {
       return false;
     }
     const NumericMode mode =
-        document.vector.empty() ? mode_of(encoder_->info()) : NumericMode::kExternal;
+        document.vector.empty() ? numeric_mode_of(encoder_->info()) : NumericMode::kExternal;
     for (const storage::Row& row : old_rows) {
       if (row.passage.mode != mode) return false;
     }
@@ -212,7 +206,7 @@ class Preparation {
         row.passage.mode = NumericMode::kExternal;
         row.vector = document.vector;
       } else {
-        row.passage.mode = mode_of(encoder_->info());
+        row.passage.mode = numeric_mode_of(encoder_->info());
         if (!reuse(row, old_rows)) pending_.push_back({prepared_.batch.writes.size(), i, slot});
       }
       write.rows.push_back(std::move(row));
@@ -297,16 +291,24 @@ Hash128 content_hash(std::string_view title_slot, std::string_view text) {
   return hash128(content.bytes());
 }
 
+NumericMode numeric_mode_of(const ModelInfo& model) {
+  if (model.precision == "bf16") return NumericMode::kBf16;
+  if (model.precision == "int8") return NumericMode::kInt8;
+  return NumericMode::kF32;
+}
+
 Status check_space(const storage::Collection& collection, const ModelInfo& model) {
   if (collection.space.empty() || collection.space == model.space) return {};
   return {StatusCode::kModelMismatch,
           fmt::format("collection '{}' was embedded with {} (space {:.12}), the model in place is "
                       "{} (space {:.12}, "
                       "{}); vectors of two spaces cannot be compared. Use the first model with "
-                      "--model FOLDER, or "
-                      "another collection for the second",
+                      "--model FOLDER, another collection for the second, or bring this one to "
+                      "the second with: nestor reembed DB{}",
                       collection.name, collection.model, collection.space, model.name, model.space,
-                      model.folder)};
+                      model.folder,
+                      collection.name == kDefaultCollection ? std::string()
+                                                            : " --collection " + collection.name)};
 }
 
 Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,

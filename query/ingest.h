@@ -38,6 +38,9 @@ Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,
 // Of what a passage was embedded from; passages of one hash share their vector. STORED.
 Hash128 content_hash(std::string_view title_slot, std::string_view text);
 
+// How the model's vectors come to be, as rows have it on record.
+storage::NumericMode numeric_mode_of(const ModelInfo& model);
+
 // kModelMismatch with both names where the collection's space is not the encoder's.
 Status check_space(const storage::Collection& collection, const ModelInfo& model);
 

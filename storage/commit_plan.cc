@@ -64,10 +64,11 @@ Status check_row(const DocumentWrite& write, const Row& row, int width) {
 
 Status check_space(const Batch& batch, const Collection& collection) {
   const auto mismatch = [&](const std::string& what) {
-    return Status(StatusCode::kModelMismatch,
-                  fmt::format("collection '{}' {}; use the model it was made with, or another "
-                              "collection",
-                              collection.name, what));
+    return Status(
+        StatusCode::kModelMismatch,
+        fmt::format("collection '{}' {}; use the model it was made with, another "
+                    "collection, or bring this one to the new model with `nestor reembed`",
+                    collection.name, what));
   };
   if (collection.width != 0 && batch.width != collection.width) {
     return mismatch(

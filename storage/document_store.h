@@ -108,10 +108,22 @@ class DocumentStore {
   virtual Status build_postings(const std::string& collection, const std::string& analysis,
                                 const TermMaker& make, std::stop_token stop) = 0;
 
+  // The hidden collection that another model fills, until it takes the place of `collection`
+  // (shadow_collection.h has its name); it begins with the collection's attributes, empty and
+  // without a width. Errors: kNotFound (the collection), kAlreadyExists, as create_collection.
+  virtual Result<Collection> create_shadow(const std::string& collection) = 0;
+  // In one batch: the shadow gets the collection's name and attributes, every record of the old one
+  // goes. Views from before keep the old one. Errors: kNotFound (either), as create_collection.
+  // Cost: a batch of some dozen records.
+  virtual Result<Collection> swap_in_shadow(const std::string& collection) = 0;
+  // Takes the shadow away, if there is one. Errors: as create_shadow.
+  virtual Status drop_shadow(const std::string& collection) = 0;
+
   // The newest committed state.
   virtual ViewPointer view() const = 0;
   virtual std::uint64_t sequence(const View& view) const = 0;
   // Errors of all reads: kDataLoss (a damaged record, named), kIoError.
+  // Without shadows.
   virtual Result<std::vector<Collection>> collections(const View& view) const = 0;
   virtual Result<std::optional<Collection>> find_collection(const View& view,
                                                             const std::string& name) const = 0;

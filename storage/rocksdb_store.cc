@@ -17,6 +17,7 @@
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/rocksdb_options.h"
+#include "storage/shadow_collection.h"
 #include "storage/store_refresh.h"
 #include "storage/store_verifier.h"
 
@@ -269,7 +270,10 @@ Result<std::vector<Collection>> RocksdbStore::collections(const View& view) cons
   return guarded([&]() -> Result<std::vector<Collection>> {
     NESTOR_ASSIGN_OR_RETURN(std::vector<CollectionRecord> records, at(view).collections());
     std::vector<Collection> collections;
-    for (CollectionRecord& record : records) collections.push_back(std::move(record.collection));
+    for (CollectionRecord& record : records) {
+      if (!is_shadow_name(record.collection.name))
+        collections.push_back(std::move(record.collection));
+    }
     return collections;
   });
 }

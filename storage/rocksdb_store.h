@@ -41,6 +41,9 @@ class RocksdbStore final : public DocumentStore {
   Result<Commit> commit(const Batch& batch) override;
   Status build_postings(const std::string& collection, const std::string& analysis,
                         const TermMaker& make, std::stop_token stop) override;
+  Result<Collection> create_shadow(const std::string& collection) override;
+  Result<Collection> swap_in_shadow(const std::string& collection) override;
+  Status drop_shadow(const std::string& collection) override;
   ViewPointer view() const override;
   std::uint64_t sequence(const View& view) const override;
   Result<std::vector<Collection>> collections(const View& view) const override;

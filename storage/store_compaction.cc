@@ -9,6 +9,7 @@
 #include "storage/key_schema.h"
 #include "storage/rocksdb_options.h"
 #include "storage/rocksdb_store.h"
+#include "storage/shadow_collection.h"
 #include "storage/trace_search.h"
 
 namespace nestor::storage {
@@ -76,8 +77,19 @@ Result<ErasureReport> RocksdbStore::find_traces(const std::string& collection,
                                                 std::stop_token stop) const {
   return guarded([&]() -> Result<ErasureReport> {
     NESTOR_ASSIGN_OR_RETURN(const CollectionRecord record, require_collection(collection));
-    return search_traces(path_, *db_,
-                         {.collection = record.collection.id, .key = key, .texts = texts}, stop);
+    TraceQuery query{.collection = record.collection.id, .key = key, .texts = texts};
+    NESTOR_ASSIGN_OR_RETURN(ErasureReport report, search_traces(path_, *db_, query, stop));
+    // A reembed that was begun keeps the documents a second time.
+    NESTOR_ASSIGN_OR_RETURN(const auto shadow,
+                            newest().find_collection(shadow_name(record.collection)));
+    if (!shadow) return report;
+    query.collection = shadow->collection.id;
+    NESTOR_ASSIGN_OR_RETURN(const ErasureReport hidden, search_traces(path_, *db_, query, stop));
+    for (const std::string& finding : hidden.findings) {
+      if (std::ranges::find(report.findings, finding) != report.findings.end()) continue;
+      report.findings.push_back("in the reembed that was begun: " + finding);
+    }
+    return report;
   });
 }
 

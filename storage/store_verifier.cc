@@ -15,6 +15,7 @@
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/record_digest.h"
+#include "storage/shadow_collection.h"
 #include "storage/term_verifier.h"
 
 namespace nestor::storage {
@@ -152,7 +153,7 @@ Status StoreVerifier::on_document(CollectionCheck& check, std::string_view key,
                                   std::string_view value) {
   add_to_digest(check.found.digest, key, value);
   ++check.found.documents;
-  ++report_.documents;
+  if (!is_shadow_name(check.record.collection.name)) ++report_.documents;
   Result<StoredDocument> stored = decode_document(key, value);
   if (!stored.ok()) {
     return note(stored.status().with_context("collection '" + check.record.collection.name + "'"));
@@ -181,7 +182,7 @@ Status StoreVerifier::on_row(CollectionCheck& check, std::string_view key, std::
   if (!rows_begun_) begin_rows();
   add_to_digest(check.found.digest, key, value);
   ++check.found.passages;
-  ++report_.passages;
+  if (!is_shadow_name(check.record.collection.name)) ++report_.passages;
   const Result<Row> row = decode_row(key, value, check.record.collection.width);
   if (!row.ok()) {
     return note(row.status().with_context("collection '" + check.record.collection.name + "'"));

@@ -120,6 +120,17 @@ class IndexAndSearch(cli_harness.CliTest):
         keys = [hit["key"] for hit in self.ok("search", self.db, "cats", "--json").json()["hits"]]
         self.assertEqual(set(keys), {"ops/security.md"})
 
+    def test_reembed_with_the_model_in_use_has_nothing_to_do(self):
+        self.ok("index", "docs", "--db", self.db)
+        self.assertIn("nothing to do", self.ok("reembed", self.db).text)
+        report = self.ok("reembed", self.db, "--json").json()
+        self.assertFalse(report["changed"])
+        self.assertEqual(report["old_model"], report["new_model"])
+        self.assertEqual(report["passages_embedded"], 0)
+        self.assertIn("nothing to discard", self.ok("reembed", self.db, "--discard").text)
+        self.refused("reembed", self.db, "--collection", "absent", code=2, says=["absent"])
+        self.refused("reembed", self.db, "--all", "--discard", code=2, says=["--discard"])
+
     def test_questions_have_parts(self):
         self.ok("index", "docs", "--db", self.db)
         found = self.ok("search", self.db, "--like", "cats.txt", "--json").json()
@@ -244,7 +255,7 @@ class IndexAndSearch(cli_harness.CliTest):
             text = self.ok(*words, model=False).text
             self.assertIn("Exit codes: 0", text)
             self.assertEqual(text.count("  nestor "), 3)
-        for command in "search index add get delete stats verify embed doctor model eval".split():
+        for command in "search index add get delete stats verify reembed embed doctor model eval".split():
             self.assertIn("--help", self.ok(command, "--help", model=False).text)
         self.assertRegex(self.ok("--version", model=False).text, r"^nestor \d+\.\d+\.\d+\n$")
 

@@ -34,6 +34,7 @@ void add_stats_command(CLI::App& app, Context& context);
 void add_repair_command(CLI::App& app, Context& context);
 void add_compact_command(CLI::App& app, Context& context);
 void add_verify_command(CLI::App& app, Context& context);
+void add_reembed_command(CLI::App& app, Context& context);
 void add_embed_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);
 

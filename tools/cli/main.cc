@@ -62,6 +62,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_import_command(app, context);
   add_repair_command(app, context);
   add_compact_command(app, context);
+  add_reembed_command(app, context);
   add_embed_command(app, context);
   add_eval_command(app, context);
   add_model_command(app, context);

@@ -35,6 +35,7 @@
 #include "nestor/options.h"
 #include "nestor/query.h"
 #include "nestor/recall.h"
+#include "nestor/reembed.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
 #include "nestor/transfer.h"
@@ -220,6 +221,13 @@ class NESTOR_API Database {
   // collection).
   Result<std::int64_t> count(const Filter& filter = {},
                              const std::string& collection = kDefaultCollection) const;
+
+  // Brings a collection that another model embedded to the model in use; see nestor/reembed.h.
+  // Errors: kNotFound, kInvalidArgument (vectors of the callers' own), kFailedPrecondition
+  // (read-only; another reembed runs), kModelMissing, kCancelled and kNoSpace and kIoError (what is
+  // done is kept; the next call goes on), kDataLoss. Cost: embeds every passage; until the swap the
+  // disk holds both.
+  Result<ReembedReport> reembed(const ReembedOptions& options = {});
 
   // Passages that answer the question, by meaning, by words or by both (options.mode).
   // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,

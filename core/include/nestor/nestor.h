@@ -9,6 +9,7 @@
 #include "nestor/options.h"
 #include "nestor/query.h"
 #include "nestor/recall.h"
+#include "nestor/reembed.h"
 #include "nestor/search.h"
 #include "nestor/status.h"
 #include "nestor/transfer.h"

@@ -1,0 +1,95 @@
+#include "storage/shadow_collection.h"
+
+#include <fmt/format.h>
+
+#include "core/macros.h"
+#include "core/text.h"
+#include "storage/commit_plan.h"
+#include "storage/key_schema.h"
+#include "storage/rocksdb_store.h"
+
+namespace nestor::storage {
+namespace {
+
+// All records of a collection but its catalog entry. The tombstones cover what is there now; ids
+// are never used again, so nothing comes to lie under them later.
+Status delete_records(std::uint32_t id, rocksdb::WriteBatch& batch) {
+  for (const KeyTag tag : {KeyTag::kDocument, KeyTag::kField, KeyTag::kJournal, KeyTag::kTermTotals,
+                           KeyTag::kPosting, KeyTag::kRow, KeyTag::kDocumentTerms}) {
+    const std::string begin = key_prefix(tag, id);
+    NESTOR_RETURN_IF_ERROR(
+        status_from_rocksdb(batch.DeleteRange(begin, prefix_end(begin)),
+                            fmt::format("delete the records of collection {}", id)));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string shadow_name(const Collection& collection) {
+  return fmt::format(".reembed-{}", collection.id);
+}
+
+Result<Collection> RocksdbStore::create_shadow(const std::string& collection) {
+  return guarded([&]() -> Result<Collection> {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    NESTOR_ASSIGN_OR_RETURN(const CollectionRecord of, require_collection(collection));
+    const RecordSource source = newest();
+    const std::string name = shadow_name(of.collection);
+    NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(name));
+    if (existing) {
+      return Status(StatusCode::kAlreadyExists,
+                    "collection '" + collection + "' has a shadow already");
+    }
+    CollectionRecord record;
+    record.collection.name = name;
+    record.collection.id = state_.next_collection_id;
+    record.collection.attributes = of.collection.attributes;
+    StoreState state = state_;
+    ++state.next_collection_id;
+    CommitPlan plan(source, std::move(record), state);
+    plan.begin_collection();
+    NESTOR_RETURN_IF_ERROR(plan.finish());
+    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
+    return std::move(plan.commit().collection);
+  });
+}
+
+Result<Collection> RocksdbStore::swap_in_shadow(const std::string& collection) {
+  return guarded([&]() -> Result<Collection> {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    NESTOR_ASSIGN_OR_RETURN(const CollectionRecord old, require_collection(collection));
+    const std::string hidden = shadow_name(old.collection);
+    NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(hidden));
+    record.collection.name = collection;
+    record.collection.attributes = old.collection.attributes;
+    const RecordSource source = newest();
+    CommitPlan plan(source, std::move(record), state_);
+    NESTOR_RETURN_IF_ERROR(plan.finish());
+    NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
+                                               "delete the shadow's own record"));
+    NESTOR_RETURN_IF_ERROR(delete_records(old.collection.id, plan.batch()));
+    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
+    return std::move(plan.commit().collection);
+  });
+}
+
+Status RocksdbStore::drop_shadow(const std::string& collection) {
+  return guarded([&]() -> Status {
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(collection));
+    const RecordSource source = newest();
+    const std::string hidden = shadow_name(record.collection);
+    NESTOR_ASSIGN_OR_RETURN(const auto shadow, source.find_collection(hidden));
+    if (!shadow) return {};
+    // A batch of the collection itself: some collection must end at the store's newest sequence.
+    CommitPlan plan(source, std::move(record), state_);
+    NESTOR_RETURN_IF_ERROR(plan.finish());
+    NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
+                                               "delete the shadow's own record"));
+    NESTOR_RETURN_IF_ERROR(delete_records(shadow->collection.id, plan.batch()));
+    return publish(plan.batch(), plan.state());
+  });
+}
+
+}  // namespace nestor::storage

@@ -1,7 +1,7 @@
 // Nestor's side of search_vs_peers: answers requests, a JSON object a line, so that it and its
 // peers can take turns on one machine.
 //
-//   search_worker index       index::LadderIndex, index::RowCache, f32 rows for the last 20
+//   search_worker index       index::LadderIndex, index::RowCache, f32 rows for the last ones
 //   search_worker database    nestor::Database with default options: snapshots, texts, metadata
 //
 //   {"op":"about"}                                           -> {"version", "about", "machine"}
@@ -16,7 +16,6 @@
 // rows_bytes: of the file of vectors, where the line leaves the f32 rows there (as an index leaves
 // them in the store); the pages of that file are not among "mapped".
 // Files of vectors and queries hold f32 rows of 768 and nothing else; a row's id is its number.
-#include <faiss/utils/distances.h>
 #include <time.h>
 
 #include <charconv>
@@ -29,6 +28,7 @@
 #include "benchmarks/row_encoder.h"
 #include "core/file.h"
 #include "core/thread_pool.h"
+#include "core/vector_math.h"
 #include "index/ladder_index.h"
 #include "index/row_cache.h"
 #include "index/scan_choice.h"
@@ -214,9 +214,9 @@ class IndexLine : public Line {
     ids.reserve(candidates.size());
     for (const Candidate& candidate : candidates) ids.push_back(candidate.id);
     nestor::index::TopCandidates best(kTop);
-    for (const Candidate& candidate : must(cache_->rank(query, ids, 2 * kTop))) {
-      const float* const row = rows_->row(candidate.id).data();
-      best.offer({candidate.id, faiss::fvec_inner_product(query.data(), row, kWidth)});
+    for (const Candidate& candidate : must(cache_->finalists(query, ids, kTop))) {
+      const double score = nestor::dot(query, rows_->row(candidate.id));
+      best.offer({candidate.id, static_cast<float>(score)});
     }
     ids.clear();
     for (const Candidate& candidate : best.take()) ids.push_back(candidate.id - 1);

@@ -4,10 +4,12 @@
 
 #include <exception>
 #include <string_view>
+#include <vector>
 
 #include "core/bytes.h"
 #include "core/file.h"
 #include "core/macros.h"
+#include "core/thread_pool.h"
 
 namespace nestor::index {
 namespace {
@@ -18,6 +20,10 @@ constexpr std::uint64_t kFixedBytes = 8 + 4 + 4 + 8 + 8;
 constexpr std::uint64_t kHeadHashBytes = 8;
 // Of the coded identity; a collection's name and a space's hex digits need far less.
 constexpr std::uint32_t kMostIdentityBytes = 64 * 1024;
+// What one thread hashes at a time. STORED.
+constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
+// A second thread takes longer to start than the first one hashes that much.
+constexpr std::size_t kLeastPiecesForThreads = 4;
 
 std::string encode_identity(const IndexIdentity& identity) {
   ByteWriter writer;
@@ -123,7 +129,7 @@ Result<IndexFile> read_checked(const std::string& path) {
   }
   result.payload.resize(head.payload_bytes);
   NESTOR_RETURN_IF_ERROR(file.read(hashed_bytes + kHeadHashBytes, result.payload));
-  if (hash64(result.payload) != head.payload_hash) {
+  if (index_payload_hash(result.payload) != head.payload_hash) {
     return damaged(
         path, fmt::format("the checksum of its {} bytes of rows is wrong", result.payload.size()));
   }
@@ -174,7 +180,7 @@ Result<std::uint64_t> check_whole(const std::string& path, std::string_view all,
     return damaged(path, "its identity does not decode");
   }
   const std::string_view payload = all.substr(hashed_bytes + kHeadHashBytes);
-  if (hash64(payload) != head.payload_hash) {
+  if (index_payload_hash(payload) != head.payload_hash) {
     return damaged(path,
                    fmt::format("the checksum of its {} bytes of rows is wrong", payload.size()));
   }
@@ -186,6 +192,19 @@ Status out_of_memory(const std::string& path) {
 }
 
 }  // namespace
+
+std::uint64_t index_payload_hash(std::string_view payload) {
+  const std::size_t pieces = (payload.size() + kPieceBytes - 1) / kPieceBytes;
+  std::vector<std::uint64_t> hashes(pieces);
+  ThreadPool threads(pieces < kLeastPiecesForThreads ? 1 : 0);
+  threads.for_each(static_cast<std::int64_t>(pieces), [&](std::int64_t piece, int) {
+    const auto at = static_cast<std::size_t>(piece);
+    hashes[at] = hash64(payload.substr(at * kPieceBytes, kPieceBytes));
+  });
+  ByteWriter all;
+  for (const std::uint64_t hash : hashes) all.u64(hash);
+  return hash64(all.bytes());
+}
 
 std::string describe_mismatch(const IndexIdentity& found, const IndexIdentity& expected) {
   const auto differs = [](const char* field, const auto& is, const auto& should) {
@@ -215,7 +234,8 @@ std::string describe_mismatch(const IndexIdentity& found, const IndexIdentity& e
 Status write_index_file(const std::string& path, const IndexFile& file) {
   try {
     NESTOR_ASSIGN_OR_RETURN(const std::string identity, checked_identity(path, file.identity));
-    std::string bytes = encode_head(identity, file.payload.size(), hash64(file.payload));
+    std::string bytes =
+        encode_head(identity, file.payload.size(), index_payload_hash(file.payload));
     bytes.reserve(bytes.size() + file.payload.size());
     bytes += file.payload;
     return write_file_atomic(path, bytes);
@@ -263,7 +283,7 @@ Status IndexFileWriter::write(std::uint64_t offset, std::string_view bytes) cons
 
 Status IndexFileWriter::commit() {
   try {
-    std::uint64_t payload_hash = hash64({});
+    std::uint64_t payload_hash = index_payload_hash({});
     if (payload_bytes_ > 0) {
       NESTOR_ASSIGN_OR_RETURN(const MappedFile written, MappedFile::open(file_.temporary()));
       const std::string_view all(written.bytes().data(), written.bytes().size());
@@ -272,7 +292,7 @@ Status IndexFileWriter::commit() {
                 fmt::format("{}: {} bytes were written, {} are there; another process changed it",
                             file_.temporary(), head_bytes_ + payload_bytes_, all.size())};
       }
-      payload_hash = hash64(all.substr(head_bytes_));
+      payload_hash = index_payload_hash(all.substr(head_bytes_));
     }
     NESTOR_RETURN_IF_ERROR(file_.write(0, encode_head(identity_, payload_bytes_, payload_hash)));
     return file_.commit();

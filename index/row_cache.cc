@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <exception>
@@ -94,6 +95,20 @@ struct RowCache::Segment {
     return {};
   }
 
+  // The checksum of a row costs as much as its score, so a row is checked once: its file is never
+  // written again, and unchanged() is asked before each use.
+  bool sound(const std::uint32_t* row_codes, std::size_t words, std::uint32_t row) const {
+    if (row / 64 < checked.size() &&
+        (checked[row / 64].load(std::memory_order_relaxed) >> (row % 64) & 1) != 0) {
+      return true;
+    }
+    if (checksum(row_codes, words) != checksums[row]) return false;
+    if (row / 64 < checked.size()) {
+      checked[row / 64].fetch_or(std::uint64_t{1} << (row % 64), std::memory_order_relaxed);
+    }
+    return true;
+  }
+
   std::vector<std::uint64_t> ids;
   std::vector<float> scales;   // of a level
   std::vector<float> squares;  // squared lengths of the rows as they came
@@ -101,6 +116,8 @@ struct RowCache::Segment {
   std::vector<std::uint32_t> own;    // (rows, words), or empty where mapped
   std::unique_ptr<MappedFile> file;  // or null
   IndexIdentity identity;            // where mapped
+  // One bit a row whose checksum was right; of a mapped file, else empty.
+  mutable std::vector<std::atomic<std::uint64_t>> checked;
 };
 
 RowCache::RowCache(int width, Metric metric) : width_(width), metric_(metric) {
@@ -125,8 +142,10 @@ std::int64_t RowCache::tail_count() const {
 std::int64_t RowCache::memory_bytes() const {
   std::size_t bytes = 0;
   for (const auto& s : segments_) {
-    bytes += 8 * s->ids.capacity() + 4 * (s->scales.capacity() + s->squares.capacity() +
-                                          s->checksums.capacity() + s->own.capacity());
+    bytes += 8 * s->ids.capacity() +
+             4 * (s->scales.capacity() + s->squares.capacity() + s->checksums.capacity() +
+                  s->own.capacity()) +
+             8 * s->checked.size();
   }
   return static_cast<std::int64_t>(bytes);
 }
@@ -292,6 +311,7 @@ Status RowCache::map_tail(const std::string& path, const IndexIdentity& identity
           path, fmt::format("{} bytes, {} were written", file.bytes().size(), tail.own.size() * 4));
     }
     tail.identity = identity;
+    tail.checked = std::vector<std::atomic<std::uint64_t>>((tail.ids.size() + 63) / 64);
     tail.file = std::make_unique<MappedFile>(std::move(file));
     std::vector<std::uint32_t>().swap(tail.own);  // `= {}` would keep its memory
   } catch (const std::exception&) {               // bad_alloc
@@ -343,6 +363,7 @@ Result<IndexIdentity> RowCache::open_segment(const std::string& path) {
       return damaged(path + ".rows", fmt::format("{} bytes for {} rows of {}", file.bytes().size(),
                                                  count, row_bytes));
     }
+    segment->checked = std::vector<std::atomic<std::uint64_t>>((count + 63) / 64);
     segment->file = std::make_unique<MappedFile>(std::move(file));
     segment->identity = read.identity;
     segments_.push_back(std::move(segment));
@@ -396,7 +417,7 @@ Result<std::vector<Candidate>> RowCache::rank(std::span<const float> query,
                                    .scores = sums.data()});
         for (std::size_t i = 0; i < rows.size(); ++i) {
           const std::uint32_t row = rows[i];
-          if (checksum(codes + (reading ? i : row) * words, words) != segment->checksums[row]) {
+          if (!segment->sound(codes + (reading ? i : row) * words, words, row)) {
             return damaged(segment->file == nullptr ? "row cache" : segment->file->path(),
                            fmt::format("the checksum of row {} is wrong", segment->ids[row]));
           }
@@ -417,6 +438,16 @@ Result<std::vector<Candidate>> RowCache::rank(std::span<const float> query,
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("rank candidates");
   }
+}
+
+Result<std::vector<Candidate>> RowCache::finalists(std::span<const float> query,
+                                                   std::span<const std::uint64_t> ids,
+                                                   std::int64_t wanted) const {
+  NESTOR_ASSIGN_OR_RETURN(std::vector<Candidate> ranked, rank(query, ids, std::ssize(ids)));
+  if (wanted <= 0 || std::ssize(ranked) <= wanted) return ranked;
+  const double least = ranked[static_cast<std::size_t>(wanted - 1)].score - 2 * kScoreError;
+  while (ranked.back().score < least) ranked.pop_back();
+  return ranked;
 }
 
 }  // namespace nestor::index

@@ -80,6 +80,12 @@ class RowCache {
   // here), kDataLoss (a row's checksum), kInvalidArgument, kOutOfMemory.
   Result<std::vector<Candidate>> rank(std::span<const float> query,
                                       std::span<const std::uint64_t> ids, std::int64_t count) const;
+  // Those of `ids` that may be among the best `wanted` when the rows themselves are scored, best
+  // first by cached score: down to twice the error below the wanted-th. REQUIRES: Metric::kCosine.
+  // Errors: those of rank.
+  Result<std::vector<Candidate>> finalists(std::span<const float> query,
+                                           std::span<const std::uint64_t> ids,
+                                           std::int64_t wanted) const;
 
  private:
   struct Segment;

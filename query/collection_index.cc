@@ -66,11 +66,7 @@ Status CollectionIndex::cut_candidates(std::span<const float> query, std::int64_
   std::vector<std::uint64_t> ids;
   ids.reserve(candidates.size());
   for (const index::Candidate& candidate : candidates) ids.push_back(candidate.id);
-  NESTOR_ASSIGN_OR_RETURN(auto ranked, cached->rows.rank(query, ids, std::ssize(ids)));
-  const double least =
-      ranked[static_cast<std::size_t>(wanted - 1)].score - 2 * index::RowCache::kScoreError;
-  while (ranked.back().score < least) ranked.pop_back();
-  candidates = std::move(ranked);
+  NESTOR_ASSIGN_OR_RETURN(candidates, cached->rows.finalists(query, ids, wanted));
   return {};
 }
 

@@ -126,7 +126,7 @@ std::string with_checks(std::string_view input) {
   const std::size_t payload = kHead + identity + 8;
   bytes[14] = bytes[15] = '\0';
   put_u64(bytes, 16, bytes.size() - payload);
-  put_u64(bytes, 24, hash64(std::string_view(bytes).substr(payload)));
+  put_u64(bytes, 24, index::index_payload_hash(std::string_view(bytes).substr(payload)));
   put_u64(bytes, kHead + identity, hash64(std::string_view(bytes).substr(0, kHead + identity)));
   return bytes;
 }

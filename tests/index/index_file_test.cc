@@ -26,7 +26,7 @@ IndexFile example() {
 
 std::string written(const std::string& path, const IndexFile& file) {
   REQUIRE(write_index_file(path, file).ok());
-  return read_file(path, 1 << 20).value();
+  return read_file(path, 1 << 26).value();
 }
 
 StatusCode code_of(const std::string& path, const std::string& bytes) {
@@ -91,6 +91,34 @@ TEST_CASE("one flipped bit anywhere is noticed before the payload is handed on")
   }
 }
 
+TEST_CASE("a file of many pieces is checked to its last one, read or mapped") {
+  const TempFolder folder;
+  IndexFile file = example();
+  file.payload.resize((std::size_t{4} << 20) * 5 + 17);
+  testing::RandomRows random(testing::test_seed("index_file pieces"));
+  for (char& byte : file.payload) byte = static_cast<char>(random.below(256));
+  const std::string path = folder / "cache";
+  const std::string bytes = written(path, file);
+  const auto mapped = map_index_file(path);
+  REQUIRE(mapped.ok());
+  CHECK(mapped.value().payload() == file.payload);
+  auto writer = IndexFileWriter::create(folder / "pieces", file.identity, file.payload.size());
+  REQUIRE(writer.ok());
+  REQUIRE(writer.value().write(0, file.payload).ok());
+  REQUIRE(writer.value().commit().ok());
+  const auto same = read_index_file(folder / "pieces");
+  REQUIRE(same.ok());
+  CHECK(same.value().payload == file.payload);
+  for (std::size_t piece = 0; piece <= 5; ++piece) {
+    std::string flipped = bytes;
+    const std::size_t at = std::min(piece * (std::size_t{4} << 20) + random.below(17),
+                                    17 + (std::size_t{4} << 20) * 5 - 1);
+    flipped[bytes.size() - file.payload.size() + at] ^= 4;
+    CHECK(code_of(folder / "flipped", flipped) == StatusCode::kDataLoss);
+    CHECK(map_index_file(folder / "flipped").status().code() == StatusCode::kDataLoss);
+  }
+}
+
 TEST_CASE("lengths that lie are refused before anything is allocated for them") {
   const TempFolder folder;
   const std::string bytes = written(folder / "cache", example());
@@ -108,7 +136,7 @@ TEST_CASE("a future version is unsupported and both numbers are named") {
   CHECK(code_of(folder / "future", bytes) == StatusCode::kUnsupported);
   const std::string message = read_index_file(folder / "future").status().message();
   CHECK(message.find("format version 9") != std::string::npos);
-  CHECK(message.find("reads version 1") != std::string::npos);
+  CHECK(message.find("reads version 2") != std::string::npos);
 }
 
 TEST_CASE("a folder and a FIFO in the file's place are errors and not waited for") {

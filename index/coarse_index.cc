@@ -248,6 +248,17 @@ std::int64_t CoarseIndex::memory_bytes() const {
                                    impl_->ids.capacity() * sizeof(std::uint64_t));
 }
 
+std::int64_t CoarseIndex::bytes_of(int width, std::int64_t row_count) {
+  return row_count * (std::int64_t{4} * width + 9);
+}
+
+std::int64_t CoarseIndex::bytes_with(std::int64_t more) const {
+  const auto needed = static_cast<std::int64_t>(impl_->row_count()) + more;
+  const auto room = static_cast<std::int64_t>(impl_->ids.capacity());
+  if (needed <= room) return memory_bytes();
+  return memory_bytes() + bytes_of(width(), std::max(needed, 2 * room));
+}
+
 std::string CoarseIndex::serialize() const {
   const Impl& impl = *impl_;
   ByteWriter writer;

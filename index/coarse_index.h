@@ -58,6 +58,11 @@ class CoarseIndex {
   // Bytes held for rows, ids and marks, spare capacity included.
   [[nodiscard]] std::int64_t memory_bytes() const;
 
+  // The most held while so many rows are added: what is full is doubled and copied.
+  [[nodiscard]] std::int64_t bytes_with(std::int64_t more) const;
+  // Of `row_count` rows of a width, with room for them alone.
+  static std::int64_t bytes_of(int width, std::int64_t row_count);
+
   // The live rows as bytes for index_file, and back. `parse` checks every length and value before
   // use. Errors of parse: kDataLoss (what was found), kOutOfMemory.
   // STORED: storage/FORMAT.md, section "Index caches".

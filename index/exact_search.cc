@@ -16,7 +16,9 @@
 namespace nestor::index {
 namespace {
 
-constexpr std::size_t kBlockRows = 4096;
+// Rows scored at once: what they take is bounded whatever their width.
+constexpr std::size_t kMostBlockRows = 4096;
+constexpr std::size_t kMostBlockBytes = std::size_t{4} << 20;
 
 void append_unit(std::span<const float> row, std::vector<float>& rows) {
   const double square = dot(row, row);
@@ -27,20 +29,24 @@ void append_unit(std::span<const float> row, std::vector<float>& rows) {
 class ExactSearch {
  public:
   ExactSearch(std::span<const float> questions, std::size_t width, std::size_t k)
-      : width_(width), k_(k), best_(questions.size() / width) {
+      : width_(width),
+        k_(k),
+        block_rows_(
+            std::clamp<std::size_t>(kMostBlockBytes / (width * sizeof(float)), 16, kMostBlockRows)),
+        best_(questions.size() / width) {
     for (std::size_t i = 0; i < best_.size(); ++i) {
       append_unit(questions.subspan(i * width, width), questions_);
     }
     scores_.resize(best_.size() * k);
     positions_.resize(scores_.size());
-    rows_.reserve(kBlockRows * width);
+    rows_.reserve(block_rows_ * width);
   }
 
   Status add_all(const VectorSource& source) {
     NESTOR_RETURN_IF_ERROR(source.scan(0, [&](std::uint64_t id, std::span<const float> row) {
       append_unit(row.first(width_), rows_);
       ids_.push_back(id);
-      if (ids_.size() == kBlockRows) add_block();
+      if (ids_.size() == block_rows_) add_block();
       return true;
     }));
     if (!ids_.empty()) add_block();
@@ -70,6 +76,7 @@ class ExactSearch {
 
   std::size_t width_;
   std::size_t k_;
+  std::size_t block_rows_;
   std::vector<float> questions_;              // (questions, width), unit rows
   std::vector<std::vector<Candidate>> best_;  // of each question
   std::vector<float> rows_;                   // of a block, unit rows

@@ -72,6 +72,31 @@ std::int64_t LadderCodes::memory_bytes() const {
          static_cast<std::int64_t>(live_.capacity() * 8 + list_begins_.capacity() * 4);
 }
 
+std::int64_t LadderCodes::mapped_bytes() const {
+  std::int64_t rows = 0;
+  for (std::size_t i = 0; i + owned_.size() < segments_.size(); ++i) rows += segments_[i].capacity;
+  const bool lists = file_ != nullptr && !list_begins_.empty();
+  return rows * layout_.row_bytes() + (lists ? 8 * listed_rows() : 0);
+}
+
+std::int64_t LadderCodes::bytes_with(std::int64_t more) const {
+  std::int64_t bytes = memory_bytes() - mapped_bytes();
+  const std::int64_t end =
+      segments_.empty() ? 0 : segments_.back().first + segments_.back().capacity;
+  const std::int64_t spare = end - row_count_;
+  if (more > spare) {
+    const std::int64_t usual = std::clamp(row_count_ / 4, kLeastSegmentRows, kMostSegmentRows);
+    bytes += whole_words(std::max(usual, more - spare)) * kLiveBits * layout_.row_bytes();
+  }
+  // The marks grow by a quarter and are copied.
+  return bytes + whole_words(row_count_ + more) * 8 * 5 / 4;
+}
+
+std::int64_t LadderCodes::bytes_of(LadderLayout layout, std::int64_t row_count) {
+  const std::int64_t spare = std::clamp(row_count / 4, kLeastSegmentRows, kMostSegmentRows);
+  return (row_count + spare) * layout.row_bytes() + whole_words(row_count) * 8 * 9 / 4;
+}
+
 std::size_t LadderCodes::segment_of(std::int64_t position) const {
   const auto after =
       std::upper_bound(segments_.begin(), segments_.end(), position,

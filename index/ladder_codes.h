@@ -57,6 +57,12 @@ class LadderCodes {
   // One bit a position, in words of 64; zero past the end.
   [[nodiscard]] std::span<const std::uint64_t> live() const { return live_; }
   [[nodiscard]] std::int64_t memory_bytes() const;
+  // Of them those in the mapped file.
+  [[nodiscard]] std::int64_t mapped_bytes() const;
+  // The most of our own that is held while so many rows are added.
+  [[nodiscard]] std::int64_t bytes_with(std::int64_t more) const;
+  // The most that `row_count` rows take, added one by one.
+  static std::int64_t bytes_of(LadderLayout layout, std::int64_t row_count);
   // REQUIRES: position < row_count().
   [[nodiscard]] std::uint64_t id_at(std::int64_t position) const;
   // The position of a live row, or -1. Cost: a search by halves.

@@ -15,8 +15,6 @@
 namespace nestor::index {
 namespace {
 
-// Rows the codes are trained on, at most: the mean of 8,192 is known to a ninetieth of the spread.
-constexpr std::size_t kMostTrainRows = 8192;
 constexpr std::int64_t kRetrainGrowth = 8;
 // The codes move together when more than one row in this many is dead.
 constexpr std::int64_t kSweepDivisor = 4;
@@ -29,7 +27,8 @@ Status out_of_memory(const char* action) {
 // Every stride-th row, so that at most kMostTrainRows are taken and they are spread over all.
 std::vector<float> sample_of(std::span<const float> rows, std::size_t width) {
   const std::size_t count = rows.size() / width;
-  const std::size_t stride = (count + kMostTrainRows - 1) / kMostTrainRows;
+  constexpr auto kMost = static_cast<std::size_t>(LadderIndex::kMostTrainRows);
+  const std::size_t stride = (count + kMost - 1) / kMost;
   std::vector<float> sample;
   for (std::size_t row = 0; row < count; row += std::max<std::size_t>(stride, 1)) {
     const auto part = rows.subspan(row * width, width);
@@ -42,18 +41,24 @@ std::vector<float> sample_of(std::span<const float> rows, std::size_t width) {
 // Source: J. Vitter, "Random sampling with a reservoir", algorithm R (1985).
 class Reservoir {
  public:
-  explicit Reservoir(std::size_t width) : width_(width) {}
+  Reservoir(std::size_t width, std::int64_t most_rows)
+      : width_(width), most_rows_(static_cast<std::size_t>(most_rows)) {}
   void offer(std::span<const float> row) {
     std::size_t place = seen_++;
-    if (place >= kMostTrainRows) {
+    if (place >= most_rows_) {
       // SplitMix64: the same sample of the same rows each time.
       std::uint64_t mixed = (state_ += 0x9E3779B97F4A7C15);
       mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9;
       mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB;
       place = (mixed ^ mixed >> 31) % seen_;
-      if (place >= kMostTrainRows) return;
+      if (place >= most_rows_) return;
       std::copy_n(row.begin(), width_, rows_.begin() + static_cast<std::ptrdiff_t>(place * width_));
     } else {
+      // Not doubled past what it may hold.
+      if (rows_.size() == rows_.capacity()) {
+        rows_.reserve(
+            std::min(std::max<std::size_t>(2 * rows_.size(), 64 * width_), most_rows_ * width_));
+      }
       rows_.insert(rows_.end(), row.begin(), row.begin() + static_cast<std::ptrdiff_t>(width_));
     }
   }
@@ -62,6 +67,7 @@ class Reservoir {
 
  private:
   std::size_t width_;
+  std::size_t most_rows_;
   std::size_t seen_ = 0;
   std::uint64_t state_ = 0;
   std::vector<float> rows_;
@@ -178,15 +184,17 @@ Status LadderIndex::add_raw(std::span<const std::uint64_t> ids, std::span<const 
   NESTOR_RETURN_IF_ERROR(next.add_codes(ids, rows));
   next.trained_count_ = total;
   next.generation_ = generation_ + 1;
+  next.most_bytes_ = most_bytes_;
   *this = std::move(next);
   return {};
 }
 
-Result<LadderIndex> LadderIndex::build(LadderShape shape, const VectorSource& source) {
+Result<LadderIndex> LadderIndex::build(LadderShape shape, const VectorSource& source,
+                                       std::int64_t train_rows) {
   try {
     const std::size_t width = static_cast<std::size_t>(shape.width);
     LadderIndex built(shape);
-    Reservoir sample(width);
+    Reservoir sample(width, std::clamp(train_rows, kTrainRows, kMostTrainRows));
     Status failed;
     const auto wide_enough = [&](std::uint64_t id, std::span<const float> row) {
       if (row.size() >= width) return true;
@@ -220,7 +228,7 @@ void LadderIndex::remove(std::span<const std::uint64_t> ids) {
   for (const std::uint64_t id : ids) codes_.remove(id);
   const std::int64_t dead = codes_.row_count() - codes_.live_count();
   // Without codes the rows lie by position and there are few of them: they wait for the training.
-  if (!trained() || dead * kSweepDivisor <= codes_.row_count()) return;
+  if (!trained() || dead * kSweepDivisor <= codes_.row_count() || !may_sweep()) return;
   if (codes_.sweep().ok()) ++generation_;
 }
 

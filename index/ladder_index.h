@@ -87,13 +87,17 @@ class LadderIndex {
   static constexpr std::int64_t kTrainRows = 1024;
   // Measured: index/CODES.md, section "Lists".
   static constexpr std::int64_t kListRows = 1'500'000;
+  // Rows the codes are trained on, at most: the mean of 8,192 is known to a ninetieth of the
+  // spread.
+  static constexpr std::int64_t kMostTrainRows = 8192;
 
   // REQUIRES: shape.valid().
   explicit LadderIndex(LadderShape shape);
-  // A new index of all live rows of `source`, trained on a sample spread over them. May run beside
-  // searches of another one. Cost: a pass over the source, and another for the sample.
-  // Errors: those of the source, kOutOfMemory.
-  static Result<LadderIndex> build(LadderShape shape, const VectorSource& source);
+  // A new index of all live rows of `source`, trained on a sample spread over them, at most
+  // `train_rows` of them and held in full precision. May run beside searches of another one. Cost:
+  // a pass over the source, and another for the sample. Errors: those of the source, kOutOfMemory.
+  static Result<LadderIndex> build(LadderShape shape, const VectorSource& source,
+                                   std::int64_t train_rows = kMostTrainRows);
 
   [[nodiscard]] const LadderShape& shape() const { return shape_; }
   [[nodiscard]] std::int64_t live_count() const;
@@ -108,6 +112,17 @@ class LadderIndex {
   // At least so many rows, and no lists, or a quarter as many rows outside of them.
   [[nodiscard]] bool wants_lists(std::int64_t least_rows = kListRows) const;
   [[nodiscard]] std::int64_t memory_bytes() const;
+  // Of them those in a mapped file, whose pages are the system's to take back.
+  [[nodiscard]] std::int64_t mapped_bytes() const { return codes_.mapped_bytes(); }
+  // The most of our own that is held while so many rows are added: ladder_memory.cc.
+  [[nodiscard]] std::int64_t bytes_with(std::int64_t more) const;
+  // The most that `build` holds for `row_count` rows, and with_lists beside its snapshot.
+  static std::int64_t build_bytes(const LadderShape& shape, std::int64_t row_count,
+                                  std::int64_t train_rows);
+  static std::int64_t list_bytes(const LadderShape& shape, std::int64_t row_count);
+  // Dead rows are swept out only where that holds no more of our own than so many bytes; otherwise
+  // they stay masked until the codes are written to a file. 0: no limit.
+  void limit_memory(std::int64_t most_bytes) { most_bytes_ = most_bytes; }
   // Changes whenever positions move: filters made before are refused then.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
 
@@ -179,6 +194,7 @@ class LadderIndex {
                                     const LadderFilter* filter) const;
   [[nodiscard]] std::int64_t list_rows(const LadderPlan& plan, std::int64_t may_be_found) const;
   Status check_lists(const std::function<bool()>& stopped);
+  [[nodiscard]] bool may_sweep() const;
 
   LadderShape shape_;
   const ScanKernels* kernels_;
@@ -189,6 +205,7 @@ class LadderIndex {
   std::optional<CodeLists> lists_;
   std::int64_t probe_rows_ = 0;  // rows in the lists that a search looks through; 0: in all
   std::uint64_t generation_ = 1;
+  std::int64_t most_bytes_ = 0;  // 0: no limit
 };
 
 struct LadderIndex::Opened {

@@ -257,7 +257,7 @@ Status RowCache::gather_tail(std::int64_t most_rows,
   std::size_t gathered = segments_.back()->ids.size();
   while (first > 0) {
     const std::size_t before = segments_[first - 1]->ids.size();
-    if (before >= 2 * gathered || before >= static_cast<std::size_t>(most_rows)) break;
+    if (before >= 2 * gathered || gathered + before > static_cast<std::size_t>(most_rows)) break;
     gathered += before;
     --first;
   }
@@ -314,7 +314,11 @@ Status RowCache::map_tail(const std::string& path, const IndexIdentity& identity
     tail.checked = std::vector<std::atomic<std::uint64_t>>((tail.ids.size() + 63) / 64);
     tail.file = std::make_unique<MappedFile>(std::move(file));
     std::vector<std::uint32_t>().swap(tail.own);  // `= {}` would keep its memory
-  } catch (const std::exception&) {               // bad_alloc
+    tail.ids.shrink_to_fit();
+    tail.scales.shrink_to_fit();
+    tail.squares.shrink_to_fit();
+    tail.checksums.shrink_to_fit();
+  } catch (const std::exception&) {  // bad_alloc
     return out_of_memory("map rows");
   }
   return {};

@@ -61,9 +61,9 @@ class RowCache {
   // `rows` (ids, width). Ids ascend and are above all earlier ones. All or nothing.
   // Errors: kInvalidArgument, kOutOfMemory.
   Status add(std::span<const std::uint64_t> ids, std::span<const float> rows);
-  // Takes the last segments back into the tail while they have less than twice its rows and less
-  // than `most_rows`, so that many small additions leave few segments; leaves out rows that are not
-  // `live`. Errors: kOutOfMemory, kDataLoss; then nothing has changed.
+  // Takes the last segments back into the tail while they have less than twice its rows and no
+  // more than `most_rows` come together, so that many small additions leave few segments; leaves
+  // out rows that are not `live`. Errors: kOutOfMemory, kDataLoss; then nothing has changed.
   Status gather_tail(std::int64_t most_rows, const std::function<bool(std::uint64_t)>& live);
   // Writes the tail as a segment. Errors: those of write_index_file; kFailedPrecondition (there is
   // no tail).

@@ -110,7 +110,7 @@ void WidthLadder::put(CoarseIndex rung) {
   rungs_.insert_or_assign(width, std::move(rung));
 }
 
-Status WidthLadder::build(int width, const VectorSource& source) {
+Status WidthLadder::build(int width, const VectorSource& source, std::int64_t row_count) {
   if (std::find(widths_.begin(), widths_.end(), width) == widths_.end()) {
     return Status(
         StatusCode::kInvalidArgument,
@@ -118,6 +118,7 @@ Status WidthLadder::build(int width, const VectorSource& source) {
   }
   try {
     CoarseIndex rung(width, metric_);
+    NESTOR_RETURN_IF_ERROR(rung.reserve(row_count));
     std::vector<std::uint64_t> ids;
     std::vector<float> prefixes;  // (ids, width)
     Status added;
@@ -177,6 +178,12 @@ Status WidthLadder::add(std::span<const std::uint64_t> ids, std::span<const floa
 
 void WidthLadder::remove(std::span<const std::uint64_t> ids) {
   for (auto& [width, rung] : rungs_) rung.remove(ids);
+}
+
+std::int64_t WidthLadder::bytes_with(std::int64_t more) const {
+  std::int64_t bytes = 0;
+  for (const auto& [width, rung] : rungs_) bytes += rung.bytes_with(more);
+  return bytes;
 }
 
 std::int64_t WidthLadder::memory_bytes() const {

@@ -43,14 +43,17 @@ class WidthLadder {
   [[nodiscard]] const CoarseIndex& at(int width) const;
   // Puts a rung in place, such as one read from a cache.
   void put(CoarseIndex rung);
-  // Builds the rung `width` from all live rows of `source`, in blocks. Errors: those of the source,
-  // kOutOfMemory, kInvalidArgument (not one of widths(), all of them named).
-  Status build(int width, const VectorSource& source);
+  // Builds the rung `width` from all live rows of `source`, in blocks; room is made for
+  // `row_count` of them at once. Errors: those of the source, kOutOfMemory, kInvalidArgument (not
+  // one of widths(), all of them named).
+  Status build(int width, const VectorSource& source, std::int64_t row_count = 0);
 
   // To every rung. `rows` (ids, full_width). Errors: as CoarseIndex::add.
   Status add(std::span<const std::uint64_t> ids, std::span<const float> rows);
   void remove(std::span<const std::uint64_t> ids);
   [[nodiscard]] std::int64_t memory_bytes() const;
+  // The most held while so many rows are added.
+  [[nodiscard]] std::int64_t bytes_with(std::int64_t more) const;
 
  private:
   int full_width_;

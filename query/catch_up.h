@@ -28,12 +28,14 @@ Result<std::optional<CatchUp>> read_catch_up(const storage::DocumentStore& store
                                              const storage::DocumentStore::View& view,
                                              const storage::Collection& before,
                                              const storage::Collection& after,
-                                             const CollectionIndex& index);
+                                             const CollectionIndex& index,
+                                             const IndexRoom& room = {});
 
 // A reader's index made anew in memory: as load_index, and codes trained on what the collection is
 // now. Errors: those of load_index.
 Result<LoadedIndex> load_for_reader(const storage::DocumentStore& store,
                                     const storage::DocumentStore::View& view,
-                                    const storage::Collection& collection, const LogCallback& log);
+                                    const storage::Collection& collection, const LogCallback& log,
+                                    const IndexRoom& room = {});
 
 }  // namespace nestor::query

@@ -1,10 +1,17 @@
 #include "query/collection_index.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/macros.h"
 
 namespace nestor::query {
+namespace {
+
+// Id, scale, length and checksum of a cached row stay in memory when the row itself is mapped.
+constexpr std::int64_t kNumberBytes = 20;
+
+}  // namespace
 
 CollectionIndex::CollectionIndex(int full_width, bool matryoshka, Metric metric)
     : prefixes_(full_width, matryoshka, !matryoshka, metric),
@@ -13,17 +20,36 @@ CollectionIndex::CollectionIndex(int full_width, bool matryoshka, Metric metric)
 }
 
 Result<CollectionIndex> CollectionIndex::build(int full_width, bool matryoshka,
-                                               const index::VectorSource& source, Metric metric) {
+                                               const index::VectorSource& source, Metric metric,
+                                               const IndexSize& size) {
   CollectionIndex made(full_width, matryoshka, metric);
   if (matryoshka) {
     NESTOR_ASSIGN_OR_RETURN(
         index::LadderIndex codes,
-        index::LadderIndex::build(index::default_ladder_shape(full_width, matryoshka), source));
+        index::LadderIndex::build(index::default_ladder_shape(full_width, matryoshka), source,
+                                  size.train_rows));
     made.put_codes(std::move(codes));
   } else {
-    NESTOR_RETURN_IF_ERROR(made.build_width(made.default_width(), source));
+    NESTOR_RETURN_IF_ERROR(made.prefixes_.build(made.default_width(), source, size.row_count));
   }
   return made;
+}
+
+std::int64_t CollectionIndex::build_bytes(int full_width, bool matryoshka, const IndexSize& size) {
+  if (!matryoshka) return index::CoarseIndex::bytes_of(full_width, size.row_count);
+  return index::LadderIndex::build_bytes(index::default_ladder_shape(full_width, matryoshka),
+                                         size.row_count, size.train_rows) +
+         kNumberBytes * size.row_count;
+}
+
+void CollectionIndex::put_codes(index::LadderIndex codes) {
+  codes_ = std::move(codes);
+  codes_->limit_memory(most_bytes_);
+}
+
+void CollectionIndex::limit_memory(std::int64_t most_bytes) {
+  most_bytes_ = most_bytes;
+  if (has_codes()) codes_->limit_memory(most_bytes);
 }
 
 void CollectionIndex::put_rows(CachedRows rows) {
@@ -77,6 +103,26 @@ std::int64_t CollectionIndex::live_count() const {
 std::int64_t CollectionIndex::memory_bytes() const {
   return prefixes_.memory_bytes() + code_bytes() +
          (rows_ != nullptr ? rows_->rows.memory_bytes() : 0);
+}
+
+std::int64_t CollectionIndex::owned_bytes() const {
+  const std::int64_t tail =
+      rows_ == nullptr ? 0 : rows_->rows.tail_count() * rows_->rows.disk_bytes_a_row();
+  return std::max<std::int64_t>(memory_bytes() - mapped_bytes() - tail, 0);
+}
+
+std::int64_t CollectionIndex::mapped_row_bytes() const {
+  if (rows_ == nullptr) return 0;
+  return (rows_->rows.row_count() - rows_->rows.tail_count()) *
+         (rows_->rows.disk_bytes_a_row() - kNumberBytes);
+}
+
+std::int64_t CollectionIndex::bytes_with(std::int64_t more) const {
+  const std::int64_t bytes = owned_bytes() - prefixes_.memory_bytes() + prefixes_.bytes_with(more);
+  if (!has_codes()) return bytes;
+  const std::int64_t unnumbered = more + (rows_ == nullptr ? live_count() : 0);
+  return bytes + codes_->bytes_with(more) - (code_bytes() - mapped_bytes()) +
+         kNumberBytes * unnumbered;
 }
 
 Status CollectionIndex::add(std::span<const std::uint64_t> ids, std::span<const float> rows) {

@@ -20,6 +20,13 @@
 
 namespace nestor::query {
 
+// How many rows are to come, so that room is made for them at once; and how many codes are trained
+// on.
+struct IndexSize {
+  std::int64_t row_count = 0;  // 0: not known
+  std::int64_t train_rows = index::LadderIndex::kMostTrainRows;
+};
+
 class CollectionIndex {
  public:
   // `metric` other than cosine: brought vectors only.
@@ -27,12 +34,14 @@ class CollectionIndex {
   // Of all live rows of `source`. Errors: those of the source, kOutOfMemory.
   static Result<CollectionIndex> build(int full_width, bool matryoshka,
                                        const index::VectorSource& source,
-                                       Metric metric = Metric::kCosine);
+                                       Metric metric = Metric::kCosine, const IndexSize& size = {});
+  // The most that `build` holds, and the numbers beside the cached rows that follow.
+  static std::int64_t build_bytes(int full_width, bool matryoshka, const IndexSize& size);
 
   [[nodiscard]] bool has_codes() const { return codes_.has_value(); }
   // REQUIRES: has_codes().
   [[nodiscard]] const index::LadderIndex& codes() const { return *codes_; }
-  void put_codes(index::LadderIndex codes) { codes_ = std::move(codes); }
+  void put_codes(index::LadderIndex codes);
   // The codes were trained on a collection much smaller than this one is now.
   [[nodiscard]] bool wants_training() const { return has_codes() && codes_->wants_training(); }
 
@@ -79,7 +88,7 @@ class CollectionIndex {
   void put_prefixes(index::CoarseIndex prefixes) { prefixes_.put(std::move(prefixes)); }
   // Errors: those of WidthLadder::build.
   Status build_width(int width, const index::VectorSource& source) {
-    return prefixes_.build(width, source);
+    return prefixes_.build(width, source, live_or_none());
   }
   [[nodiscard]] int default_width() const { return prefixes_.default_width(); }
 
@@ -87,17 +96,33 @@ class CollectionIndex {
   [[nodiscard]] std::int64_t memory_bytes() const;
   // Of them those of the codes.
   [[nodiscard]] std::int64_t code_bytes() const { return has_codes() ? codes_->memory_bytes() : 0; }
+  // Without mapped codes and cached rows: what counts in the index's share of a memory budget.
+  [[nodiscard]] std::int64_t owned_bytes() const;
+  // The most of them while so many rows are added.
+  [[nodiscard]] std::int64_t bytes_with(std::int64_t more) const;
+  [[nodiscard]] std::int64_t mapped_bytes() const {
+    return has_codes() ? codes_->mapped_bytes() : 0;
+  }
+  [[nodiscard]] std::int64_t mapped_row_bytes() const;
+  // As LadderIndex::limit_memory, also of codes that are put in later.
+  void limit_memory(std::int64_t most_bytes);
   // `rows` (ids, full width). Errors: kInvalidArgument, kOutOfMemory; the parts may then differ and
   // the index has to be made anew.
   Status add(std::span<const std::uint64_t> ids, std::span<const float> rows);
   void remove(std::span<const std::uint64_t> ids);
 
  private:
+  // Rows that a new width will have.
+  [[nodiscard]] std::int64_t live_or_none() const {
+    return has_codes() || has_width(default_width()) ? live_count() : 0;
+  }
+
   index::WidthLadder prefixes_;
   std::optional<index::LadderIndex> codes_;
   index::Calibration calibration_;
   std::unique_ptr<CachedRows> rows_;
   std::unique_ptr<std::atomic<bool>> rows_damaged_;
+  std::int64_t most_bytes_ = 0;  // of the codes; 0: no limit
 };
 
 }  // namespace nestor::query

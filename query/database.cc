@@ -56,11 +56,15 @@ namespace query {
 Result<Database> open_database(const std::string& path, const OpenOptions& options,
                                EncoderFactory encoder, const Upkeep& upkeep) {
   return guarded([&]() -> Result<Database> {
+    NESTOR_ASSIGN_OR_RETURN(const MemoryBudget budget,
+                            MemoryBudget::of(options.memory_bytes, options.query_cache_bytes));
     NESTOR_ASSIGN_OR_RETURN(auto store, storage::DocumentStore::open(
                                             path, {.create_if_missing = options.create_if_missing,
                                                    .read_only = options.read_only,
-                                                   .log = options.log}));
-    auto impl = std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options);
+                                                   .log = options.log,
+                                                   .memory_bytes = budget.store}));
+    auto impl =
+        std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options, budget);
     impl->thread_count = options.embedder.thread_count;
     impl->list_rows = upkeep.list_rows;
     NESTOR_RETURN_IF_ERROR(impl->complete_postings());

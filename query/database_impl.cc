@@ -24,13 +24,17 @@ using storage::Collection;
 using ViewPointer = storage::DocumentStore::ViewPointer;
 
 Database::Impl::Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
-                     const OpenOptions& options)
+                     const OpenOptions& options, const query::MemoryBudget& divided)
     : owner(::getpid()),
+      budget(divided),
       log(options.log),
       store(std::move(opened)),
       view(store->view()),
-      question_cache(std::make_unique<query::QuestionCache>(
-          static_cast<std::size_t>(std::max<std::int64_t>(options.query_cache_bytes, 0)))),
+      filters(static_cast<std::size_t>(divided.filter_sets), divided.limited(),
+              static_cast<std::size_t>(divided.filter_masks)),
+      keywords(static_cast<std::size_t>(divided.keyword_lists)),
+      question_cache(
+          std::make_unique<query::QuestionCache>(static_cast<std::size_t>(divided.questions))),
       encoder_factory_(std::move(factory)) {}
 
 Database::Impl::~Impl() {
@@ -199,6 +203,7 @@ Result<AddReport> Database::Impl::add(std::span<const Document> documents,
       query::prepare_batch(*store, *seen, collection, documents, options, get_encoder));
   NESTOR_RETURN_IF_ERROR(add_removals(options.removals, *seen, collection, prepared.batch));
   if (prepared.batch.writes.empty() && prepared.batch.removals.empty()) return prepared.report;
+  NESTOR_RETURN_IF_ERROR(check_room(prepared.batch, collection, prepared.external));
   if (prepared.collection_missing) {
     NESTOR_ASSIGN_OR_RETURN(
         const Collection made,
@@ -308,18 +313,22 @@ void Database::Impl::publish(const storage::Commit& commit, const storage::Batch
 Status Database::Impl::renew_index(const std::string& name) {
   LevelIndex* index = nullptr;
   ViewPointer seen;
+  query::IndexRoom room;
   {
     const std::shared_lock lock(state);
     const auto found = indexes.find(name);
     if (found == indexes.end()) return {};
     index = &found->second;
     seen = view;
+    room = room_for(name);
   }
-  return query::renew_index(*store, *seen, index->collection, index->loaded,
-                            [this](const std::function<void()>& change) {
-                              const std::unique_lock lock(state);
-                              change();
-                            });
+  return query::renew_index(
+      *store, *seen, index->collection, index->loaded,
+      [this](const std::function<void()>& change) {
+        const std::unique_lock lock(state);
+        change();
+      },
+      room);
 }
 
 Status Database::Impl::ensure_index(const std::string& name, const query::Plan& plan) const {
@@ -331,11 +340,17 @@ Status Database::Impl::ensure_index(const std::string& name, const query::Plan& 
       return {StatusCode::kNotFound, fmt::format("no collection '{}'", name)};
     }
     NESTOR_ASSIGN_OR_RETURN(query::LoadedIndex loaded,
-                            query::load_index(*store, *view, *collection, log));
+                            query::load_index(*store, *view, *collection, log, room_for(name)));
     found = indexes.emplace(name, LevelIndex{*collection, std::move(loaded)}).first;
   }
   LevelIndex& index = found->second;
   if (plan.codes || index.loaded.index->has_width(plan.coarse_width)) return {};
+  NESTOR_RETURN_IF_ERROR(room_for(name).check(
+      name, fmt::format("hold the first {} components of each row", plan.coarse_width),
+      [&](const query::MemoryBudget&) {
+        return index.loaded.index->owned_bytes() +
+               index::CoarseIndex::bytes_of(plan.coarse_width, index.collection.passages);
+      }));
   const query::StoreSource source(*store, *view, index.collection);
   return index.loaded.index->build_width(plan.coarse_width, source);
 }
@@ -361,7 +376,12 @@ Status Database::Impl::save_indexes() {
     NESTOR_ASSIGN_OR_RETURN(
         const query::Plan plan,
         query::make_plan({}, collection->width, !collection->external, collection->passages));
-    NESTOR_RETURN_IF_ERROR(ensure_index(name, plan));
+    const Status loaded = ensure_index(name, plan);
+    if (budget.limited() && loaded.code() == StatusCode::kOutOfMemory) {
+      hold_back("index file of collection '" + name + "'", loaded);
+      continue;
+    }
+    NESTOR_RETURN_IF_ERROR(loaded);
     LevelIndex& index = indexes.at(name);
     if (index.loaded.index->has_codes() && index.loaded.index->codes().wants_lists(list_rows)) {
       log_to(log, LogLevel::kInfo,
@@ -369,7 +389,10 @@ Status Database::Impl::save_indexes() {
                          index.collection.passages, name));
       NESTOR_RETURN_IF_ERROR(build_lists(name, {}));
     }
-    NESTOR_RETURN_IF_ERROR(query::save_index(*store, index.collection, index.loaded));
+    NESTOR_RETURN_IF_ERROR(
+        query::save_index(*store, index.collection, index.loaded, room_for(name)));
+    // The next one may need the room.
+    if (budget.limited()) indexes.erase(name);
   }
   return {};
 }

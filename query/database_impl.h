@@ -28,6 +28,7 @@
 #include "query/finish_search.h"
 #include "query/ingest.h"
 #include "query/keyword_search.h"
+#include "query/memory_budget.h"
 #include "query/portable_document.h"
 #include "query/question_cache.h"
 #include "query/recovery.h"
@@ -58,7 +59,7 @@ struct Database::Impl {
   };
 
   Impl(std::unique_ptr<storage::DocumentStore> opened, query::EncoderFactory factory,
-       const OpenOptions& options);
+       const OpenOptions& options, const query::MemoryBudget& divided);
   ~Impl();
 
   // Shared hold on an open handle of this process, or why there is none.
@@ -92,6 +93,14 @@ struct Database::Impl {
   Result<RecallReport> measure_recall(const RecallOptions& options) const;
   Result<ReembedReport> reembed(const ReembedOptions& options);
   MemoryUsage memory_usage() const;
+  // database_memory.cc: what the budget leaves to the index of a collection; `beside` another one
+  // of it. REQUIRES: `state` held.
+  [[nodiscard]] query::IndexRoom room_for(const std::string& name, bool beside = false) const;
+  // Whether the index takes what a batch would add to it. Errors: kOutOfMemory.
+  Status check_room(const storage::Batch& batch,
+                    const std::optional<storage::Collection>& collection, bool external) const;
+  // Said once in the log, and by memory_usage() from then on.
+  void hold_back(const std::string& what, const Status& why) const;
   Result<CompactReport> compact();
   // What RemoveOptions::erase asks for, once the documents are removed.
   Status erase_removed(const std::string& collection);
@@ -121,6 +130,7 @@ struct Database::Impl {
   Result<std::optional<storage::Collection>> find(const storage::DocumentStore::View& view,
                                                   const std::string& name) const;
   const pid_t owner;
+  const query::MemoryBudget budget;
   LogCallback log;
   int thread_count = 0;  // of search_batch; 0: one for each processor
   std::int64_t list_rows = index::LadderIndex::kListRows;  // sorted into lists from so many on
@@ -196,6 +206,8 @@ struct Database::Impl {
                          const storage::Collection& collection, const SearchOptions& options,
                          std::vector<std::vector<float>>& vectors,
                          std::vector<SearchResult>& results) const;
+  // Whether there is room to sort the codes into lists. REQUIRES: `state` held.
+  [[nodiscard]] bool lists_fit(const std::string& name, const LevelIndex& index) const;
   // Whether a question in words can be asked here at all.
   Status check_question_fits(const storage::Collection& collection,
                              const SearchOptions& options) const;
@@ -214,6 +226,10 @@ struct Database::Impl {
                                               const storage::Collection& collection,
                                               const RecallOptions& options,
                                               RecallReport& report) const;
+  // Whether a measurement has room. Errors: kOutOfMemory.
+  Status check_recall_room(const RecallOptions& options, const storage::Collection& collection,
+                           std::int64_t questions) const;
+  [[nodiscard]] bool prefixes_fit(const storage::Collection& collection) const;
   // The index, and its full-precision prefixes where `plan` goes over them.
   Status ensure_index(const std::string& name, const query::Plan& plan) const;
   // What the collection has outgrown, anew; searches go on meanwhile.
@@ -246,6 +262,8 @@ struct Database::Impl {
   mutable std::mutex lists_mutex_;
   mutable std::atomic<bool> building_lists_{false};
   mutable std::jthread list_builder_;
+  mutable std::mutex held_back_mutex_;
+  mutable std::map<std::string, std::string> held_back_;  // by what it is
 };
 
 }  // namespace nestor

@@ -9,13 +9,24 @@
 
 namespace nestor {
 
+bool Database::Impl::lists_fit(const std::string& name, const LevelIndex& index) const {
+  return room_for(name).fits(
+      name, "sort the codes into lists", "searches look through all codes, which is slower",
+      [&](const query::MemoryBudget&) {
+        const query::CollectionIndex& sorted = *index.loaded.index;
+        return sorted.owned_bytes() +
+               index::LadderIndex::list_bytes(sorted.codes().shape(), sorted.live_count());
+      });
+}
+
 void Database::Impl::start_lists(const std::string& name) const {
   if (store->read_only()) return;
   {
     const std::shared_lock lock(state);
     const auto found = indexes.find(name);
     if (found == indexes.end() || !found->second.loaded.index->has_codes() ||
-        !found->second.loaded.index->codes().wants_lists(list_rows)) {
+        !found->second.loaded.index->codes().wants_lists(list_rows) ||
+        !lists_fit(name, found->second)) {
       return;
     }
   }
@@ -38,7 +49,7 @@ Status Database::Impl::build_lists(const std::string& name, const std::stop_toke
   {
     const std::shared_lock lock(state);
     const auto found = indexes.find(name);
-    if (found == indexes.end()) return {};
+    if (found == indexes.end() || !lists_fit(name, found->second)) return {};
     id = found->second.collection.id;
     NESTOR_ASSIGN_OR_RETURN(snapshot, found->second.loaded.index->codes().snapshot());
   }

@@ -11,6 +11,12 @@
 
 namespace nestor {
 
+namespace {
+
+constexpr int kPrefixWidth = 128;
+
+}  // namespace
+
 Result<std::vector<float>> Database::Impl::recall_questions(
     const storage::DocumentStore::View& seen, const storage::Collection& collection,
     const RecallOptions& options, RecallReport& report) const {
@@ -37,6 +43,34 @@ Result<std::vector<float>> Database::Impl::recall_questions(
   }
   report.asked = "vectors of passages with noise";
   return query::sample_vectors(*store, seen, collection, options.sample);
+}
+
+// Of questions in full precision and the nearest of each, the only things that grow.
+Status Database::Impl::check_recall_room(const RecallOptions& options,
+                                         const storage::Collection& collection,
+                                         std::int64_t questions) const {
+  const std::shared_lock lock(state);
+  return room_for(collection.name, true)
+      .check(collection.name,
+             fmt::format("measure recall with {} questions and {} neighbours of each", questions,
+                         options.k),
+             [&](const query::MemoryBudget&) {
+               return questions * (12 * std::int64_t{collection.width} + 64 * options.k);
+             });
+}
+
+bool Database::Impl::prefixes_fit(const storage::Collection& collection) const {
+  // Half a kilobyte of memory a passage.
+  constexpr std::int64_t kMostForPrefixes = 500'000;
+  if (collection.passages > kMostForPrefixes) return false;
+  const std::shared_lock lock(state);
+  const auto found = indexes.find(collection.name);
+  if (found != indexes.end() && found->second.loaded.index->has_width(kPrefixWidth)) return true;
+  return room_for(collection.name, true)
+      .fits(collection.name, "measure a pass over prefixes", "it is left out",
+            [&](const query::MemoryBudget&) {
+              return index::CoarseIndex::bytes_of(kPrefixWidth, collection.passages);
+            });
 }
 
 Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options) const {
@@ -66,6 +100,7 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
   const auto ask = [&](std::size_t i, const SearchOptions& search) {
     return search_vector(std::span(questions).subspan(i * width, width), search);
   };
+  NESTOR_RETURN_IF_ERROR(check_recall_room(options, *collection, report.questions));
   Result<std::vector<std::set<query::PassageName>>> truth =
       options.filter.empty()
           ? query::exact_passages(*store, *seen, *collection, questions, options.k)
@@ -77,9 +112,7 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
     for (const double target : {.9, .95, .99, .999}) {
       report.plans.push_back({.recall_target = target});
     }
-    // Half a kilobyte of memory a passage.
-    constexpr std::int64_t kMostForPrefixes = 500'000;
-    if (collection->passages <= kMostForPrefixes) report.plans.push_back({.coarse_width = 128});
+    if (prefixes_fit(*collection)) report.plans.push_back({.coarse_width = kPrefixWidth});
   }
   NESTOR_RETURN_IF_ERROR(query::measure_plans(truth.value(), options, ask, report));
   return report;

@@ -78,20 +78,26 @@ Result<RefreshReport> Database::Impl::refresh() {
                              .sequence = store->sequence(*next)};
   if (!report.changed) return report;
   std::map<std::string, LevelIndex*> loaded;
+  query::IndexRoom room;
   {
     // Only this call changes or takes away what is there; searches add to it.
     const std::shared_lock lock(state);
     for (auto& [name, index] : indexes) loaded.emplace(name, &index);
+    room = room_for({}, true);
   }
   std::map<std::string, NextIndex> nexts;
   for (const auto& [name, index] : loaded) {
     NESTOR_ASSIGN_OR_RETURN(const auto collection, store->find_collection(*next, name));
     if (!collection.has_value() || collection->width == 0) continue;
     NextIndex made{.collection = *collection, .missing = {}, .anew = {}};
-    NESTOR_ASSIGN_OR_RETURN(made.missing, query::read_catch_up(*store, *next, index->collection,
-                                                               *collection, *index->loaded.index));
+    NESTOR_ASSIGN_OR_RETURN(made.missing,
+                            query::read_catch_up(*store, *next, index->collection, *collection,
+                                                 *index->loaded.index, room));
     if (!made.missing.has_value()) {
-      NESTOR_ASSIGN_OR_RETURN(made.anew, query::load_for_reader(*store, *next, *collection, log));
+      auto anew = query::load_for_reader(*store, *next, *collection, log, room);
+      // Not beside the one there is: the next search loads it, once that is gone.
+      if (budget.limited() && anew.status().code() == StatusCode::kOutOfMemory) continue;
+      NESTOR_ASSIGN_OR_RETURN(made.anew, std::move(anew));
     }
     nexts.emplace(name, std::move(made));
   }
@@ -253,6 +259,7 @@ Status Database::Impl::import_batch(const query::PortableHeader& header,
     batch.writes.push_back(std::move(write));
   }
   if (!batch.writes.empty()) {
+    NESTOR_RETURN_IF_ERROR(check_room(batch, found, header.external));
     NESTOR_ASSIGN_OR_RETURN(const storage::Commit commit, store->commit(batch));
     publish(commit, batch);
   }
@@ -293,7 +300,8 @@ Result<ImportReport> Database::Impl::import_documents(const LineSource& next,
                ImportReport& report) {
              return import_batch(header, report.collection, std::move(writes), report);
            },
-       .embed = embed});
+       .embed = embed,
+       .batch_bytes = budget.import_bytes(query::kMostImportBytes)});
 }
 
 }  // namespace nestor

@@ -177,7 +177,6 @@ void FilterCache::put(std::uint32_t collection, std::uint64_t sequence,
   make_room();
 }
 
-// The live rows stay: without them no filter can be answered.
 void FilterCache::make_room() {
   while (usage_.bytes > most_bytes_ && !kept_.empty()) {
     const Kept& oldest = kept_.back();
@@ -186,6 +185,8 @@ void FilterCache::make_room() {
     collections_[oldest.collection].conditions.erase(oldest.condition);
     kept_.pop_back();
   }
+  if (!strict_ || usage_.bytes <= most_bytes_) return;
+  for (auto& [id, kept] : collections_) drop(kept);
 }
 
 void FilterCache::clear() {

@@ -50,7 +50,9 @@ struct FilterChange {
 class FilterCache {
  public:
   // The sets of all collections together stay below this.
-  explicit FilterCache(std::size_t most_bytes = std::size_t{64} << 20) : most_bytes_(most_bytes) {}
+  // `strict`: live rows too, which otherwise stay, for without them no filter can be answered.
+  explicit FilterCache(std::size_t most_bytes = std::size_t{64} << 20, bool strict = false)
+      : most_bytes_(most_bytes), strict_(strict) {}
 
   // Nothing where the cache does not know it of that sequence.
   std::shared_ptr<const LiveRows> live_rows(std::uint32_t collection, std::uint64_t sequence);
@@ -103,6 +105,7 @@ class FilterCache {
 
   mutable std::mutex mutex_;
   const std::size_t most_bytes_;
+  const bool strict_;
   std::map<std::uint32_t, PerCollection> collections_;
   std::list<Kept> kept_;  // the latest used first
   Usage usage_;

@@ -11,7 +11,6 @@
 namespace nestor::query {
 namespace {
 
-constexpr std::size_t kMostBatchBytes = std::size_t{32} << 20;
 constexpr std::int64_t kMostBatchDocuments = 10'000;
 
 class Import {
@@ -74,7 +73,9 @@ class Import {
     batch_.push_back(std::move(write));
     const std::int64_t most =
         std::clamp(options_.batch_documents, std::int64_t{1}, kMostBatchDocuments);
-    return std::ssize(batch_) >= most || bytes_ >= kMostBatchBytes ? flush() : Status();
+    return std::ssize(batch_) >= most || bytes_ >= static_cast<std::size_t>(steps_.batch_bytes)
+               ? flush()
+               : Status();
   }
 
   Status flush() {

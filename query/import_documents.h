@@ -11,6 +11,9 @@
 
 namespace nestor::query {
 
+// Lines taken into one batch.
+inline constexpr std::int64_t kMostImportBytes = std::int64_t{32} << 20;
+
 struct ImportSteps {
   // After the header: makes the collection, and says in the report's note why vectors are not
   // taken; true where they are.
@@ -19,6 +22,7 @@ struct ImportSteps {
   std::function<Status(const PortableHeader&header, std::vector<storage::DocumentWrite> writes,
                        ImportReport&report)>
       take, embed;
+  std::int64_t batch_bytes = kMostImportBytes;  // of lines, at least one
 };
 
 // Errors: those of the lines, with the number, and of the steps; kCancelled.

@@ -21,6 +21,8 @@ namespace nestor::query {
 namespace {
 
 constexpr std::size_t kCatchUpBlockRows = 1024;
+// Of a cached row, held in memory where the row itself is mapped.
+constexpr std::int64_t kNumberBytes = 20;
 
 std::string index_path(const storage::DocumentStore& store, const storage::Collection& collection) {
   return fmt::format("{}/{}-{}.index", store.cache_folder(), collection.id,
@@ -81,12 +83,26 @@ Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collect
   return IndexOnDisk{std::move(file.identity), std::move(made)};
 }
 
+IndexSize size_of(const storage::Collection& collection, const MemoryBudget& budget) {
+  return {.row_count = collection.passages, .train_rows = budget.train_rows(collection.width)};
+}
+
+// Brought vectors are in memory twice while their file is read; from the store they are not.
+bool file_fits(const std::string& path, const storage::Collection& collection,
+               const IndexRoom& room) {
+  if (!collection.external || !room.budget.limited()) return true;
+  std::error_code error;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, error);
+  return error || room.others + 2 * static_cast<std::int64_t>(bytes) <= room.budget.index;
+}
+
 // The index from its file, or nothing and `note` says why.
 Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store,
                                              const storage::DocumentStore::View& view,
                                              const storage::Collection& collection,
-                                             std::string& note) {
+                                             const IndexRoom& room, std::string& note) {
   const std::string path = index_path(store, collection);
+  if (!file_fits(path, collection, room)) return std::optional<LoadedIndex>();
   Result<IndexOnDisk> file = read_file_of(path, collection);
   if (!file.ok()) {
     if (file.status().code() != StatusCode::kNotFound) note = file.status().message();
@@ -107,7 +123,13 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
   }
   LoadedIndex loaded;
   loaded.index = std::move(file.value().index);
+  if (room.budget.limited()) loaded.index->limit_memory(room.budget.index - room.others);
   loaded.index->remove(changes->removed_row_ids);
+  const std::int64_t lacks =
+      std::max<std::int64_t>(collection.passages - loaded.index->live_count(), 0);
+  NESTOR_RETURN_IF_ERROR(
+      room.check(collection.name, "bring the index level with the store",
+                 [&](const MemoryBudget&) { return loaded.index->bytes_with(lacks); }));
   const StoreSource source(store, view, collection);
   std::int64_t added = 0;
   NESTOR_RETURN_IF_ERROR(
@@ -149,20 +171,28 @@ index::Calibration read_calibration(const storage::DocumentStore& store,
 
 Result<LoadedIndex> load_or_build(const storage::DocumentStore& store,
                                   const storage::DocumentStore::View& view,
-                                  const storage::Collection& collection, const LogCallback& log) {
+                                  const storage::Collection& collection, const LogCallback& log,
+                                  const IndexRoom& room) {
   std::string note;
-  NESTOR_ASSIGN_OR_RETURN(auto cached, from_file(store, view, collection, note));
+  NESTOR_ASSIGN_OR_RETURN(auto cached, from_file(store, view, collection, room, note));
   if (cached.has_value()) return std::move(*cached);
   if (!note.empty()) {
     log_to(log, LogLevel::kWarning, "index rebuilt from the store: " + note);
   }
+  NESTOR_RETURN_IF_ERROR(
+      room.check(collection.name, "build the index", [&](const MemoryBudget& budget) {
+        return CollectionIndex::build_bytes(collection.width, !collection.external,
+                                            size_of(collection, budget));
+      }));
   LoadedIndex loaded;
   loaded.note = std::move(note);
   const StoreSource source(store, view, collection);
   NESTOR_ASSIGN_OR_RETURN(
       CollectionIndex built,
-      CollectionIndex::build(collection.width, !collection.external, source, collection.metric));
+      CollectionIndex::build(collection.width, !collection.external, source, collection.metric,
+                             size_of(collection, room.budget)));
   loaded.index = std::make_unique<CollectionIndex>(std::move(built));
+  if (room.budget.limited()) loaded.index->limit_memory(room.budget.index - room.others);
   const std::int64_t live = loaded.index->live_count();
   if (live != collection.passages) {
     return Status(
@@ -189,7 +219,7 @@ bool worth_saving(const storage::Collection& collection, std::uint64_t cached_se
 }
 
 Status save_row_cache(const storage::DocumentStore& store, const storage::Collection& collection,
-                      CollectionIndex& index) {
+                      CollectionIndex& index, const MemoryBudget& budget) {
   CachedRows* const cached = index.rows();
   if (cached == nullptr) {
     if (index.has_codes() && index.codes().trained()) remove_rows(store, collection);
@@ -198,45 +228,61 @@ Status save_row_cache(const storage::DocumentStore& store, const storage::Collec
   if (!worth_saving(collection, cached->cached_sequence, cached->rows.tail_count())) return {};
   const index::LadderIndex& codes = index.codes();
   return save_rows(
-      store, collection, [&](std::uint64_t id) { return codes.contains(id); }, *cached);
+      store, collection, [&](std::uint64_t id) { return codes.contains(id); }, *cached,
+      budget.tail_rows(collection.width, collection.passages));
 }
 
 }  // namespace
 
 Result<LoadedIndex> load_index(const storage::DocumentStore& store,
                                const storage::DocumentStore::View& view,
-                               const storage::Collection& collection, const LogCallback& log) {
-  NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded, load_or_build(store, view, collection, log));
+                               const storage::Collection& collection, const LogCallback& log,
+                               const IndexRoom& room) {
+  NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded, load_or_build(store, view, collection, log, room));
   if (!loaded.index->has_codes() || !loaded.index->codes().trained()) return loaded;
   loaded.index->put_calibration(read_calibration(store, collection));
-  NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, log));
+  const std::int64_t tail_rows = room.budget.tail_rows(collection.width, collection.passages);
+  NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, log, tail_rows));
   if (rows.has_value()) loaded.index->put_rows(std::move(*rows));
   if (!store.read_only()) {
-    NESTOR_RETURN_IF_ERROR(renew_index(store, view, collection, loaded,
-                                       [](const std::function<void()>& change) { change(); }));
+    NESTOR_RETURN_IF_ERROR(renew_index(
+        store, view, collection, loaded, [](const std::function<void()>& change) { change(); },
+        room));
   }
   return loaded;
 }
 
 Status renew_index(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
                    const storage::Collection& collection, LoadedIndex& loaded,
-                   const std::function<void(const std::function<void()>&)>& exclusively) {
+                   const std::function<void(const std::function<void()>&)>& exclusively,
+                   const IndexRoom& room) {
   const StoreSource source(store, view, collection);
-  if (loaded.index->wants_training()) {
+  const std::int64_t tail_rows = room.budget.tail_rows(collection.width, collection.passages);
+  // New codes lie beside the old ones until they take their place.
+  const auto both = [&](const MemoryBudget& budget) {
+    return loaded.index->owned_bytes() +
+           CollectionIndex::build_bytes(collection.width, true, size_of(collection, budget));
+  };
+  if (loaded.index->wants_training() &&
+      room.fits(
+          collection.name, "train the codes anew",
+          "the codes stay those of a smaller collection: searches look further to find as much",
+          both)) {
     NESTOR_ASSIGN_OR_RETURN(index::LadderIndex codes,
-                            index::LadderIndex::build(loaded.index->codes().shape(), source));
+                            index::LadderIndex::build(loaded.index->codes().shape(), source,
+                                                      room.budget.train_rows(collection.width)));
     exclusively([&] {
       loaded.index->put_codes(std::move(codes));
       loaded.caught_up_rows = collection.passages;  // the file is of the old codes
     });
   }
   if (loaded.index->wants_rows()) {
-    NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, {}));
+    NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, {}, tail_rows));
     exclusively([&] {
       if (rows.has_value()) loaded.index->put_rows(std::move(*rows));
     });
   }
-  if (loaded.index->rows() != nullptr && loaded.index->rows()->rows.tail_count() >= kMostTailRows) {
+  if (loaded.index->rows() != nullptr && loaded.index->rows()->rows.tail_count() >= tail_rows) {
     CachedRows& cached = *loaded.index->rows();
     NESTOR_ASSIGN_OR_RETURN(const std::string tail, write_rows(store, collection, cached.rows));
     Status mapped;
@@ -256,20 +302,51 @@ Status renew_index(const storage::DocumentStore& store, const storage::DocumentS
 }
 
 Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
-                  LoadedIndex& loaded) {
+                  LoadedIndex& loaded, const IndexRoom& room) {
   CollectionIndex& index = *loaded.index;
   if (loaded.calibrated_anew) {
     NESTOR_RETURN_IF_ERROR(
         index::write_index_file(plan_path(store, collection),
                                 {cache_identity(collection), index.calibration().serialize()}));
   }
-  NESTOR_RETURN_IF_ERROR(save_row_cache(store, collection, index));
+  NESTOR_RETURN_IF_ERROR(save_row_cache(store, collection, index, room.budget));
   if (!worth_saving(collection, loaded.cached_sequence, loaded.caught_up_rows)) return {};
+  // Written from one copy of all rows, which grows by doubling.
+  const auto copied = [&](const MemoryBudget&) {
+    return index.owned_bytes() +
+           3 * index::CoarseIndex::bytes_of(collection.width, index.live_count());
+  };
+  if (!index.has_codes() && !room.fits(collection.name, "write the index's file",
+                                       "the index is made from the store at each open", copied)) {
+    return {};
+  }
   remove_others(store, collection);
   const std::string path = index_path(store, collection);
   if (index.has_codes()) return index.codes().save(path, cache_identity(collection));
   return index::write_index_file(path, {.identity = cache_identity(collection),
                                         .payload = index.at(index.default_width()).serialize()});
+}
+
+std::int64_t bytes_to_load(const storage::DocumentStore& store,
+                           const storage::Collection& collection, std::int64_t passages,
+                           const MemoryBudget& budget) {
+  const std::int64_t anew = CollectionIndex::build_bytes(
+      collection.width, !collection.external,
+      {.row_count = passages, .train_rows = budget.train_rows(collection.width)});
+  if (collection.external) return anew;
+  std::error_code error;
+  const std::uintmax_t bytes = std::filesystem::file_size(index_path(store, collection), error);
+  const index::LadderShape shape = index::default_ladder_shape(collection.width, true);
+  const std::int64_t mapped =
+      error ? 0
+            : std::min(static_cast<std::int64_t>(bytes) / shape.layout().row_bytes(),
+                       collection.passages);
+  // Below that the file holds rows, not codes, and they are no longer mapped once it is read.
+  if (mapped < index::LadderIndex::kTrainRows) return anew;
+  const std::int64_t grown = CollectionIndex::build_bytes(
+      collection.width, true,
+      {.row_count = passages - mapped, .train_rows = budget.train_rows(collection.width)});
+  return std::min(anew, grown + kNumberBytes * mapped);
 }
 
 Result<std::int64_t> removed_rows_in_index_file(const storage::DocumentStore& store,

@@ -87,7 +87,8 @@ void remove_unlisted(const DocumentStore& store, const Collection& collection,
 // Rows of the store above those the cache has. False where the tail grew past what memory is for
 // and `write` is null.
 Result<bool> add_rows(const StoreSource& source, const Collection& collection,
-                      const std::function<Status()>& write, CachedRows& cached) {
+                      std::int64_t tail_rows, const std::function<Status()>& write,
+                      CachedRows& cached) {
   std::vector<std::uint64_t> ids;
   std::vector<float> rows;  // (ids, width)
   Status status;
@@ -96,7 +97,7 @@ Result<bool> add_rows(const StoreSource& source, const Collection& collection,
     status = cached.rows.add(ids, rows);
     ids.clear();
     rows.clear();
-    if (status.ok() && cached.rows.tail_count() >= kMostTailRows) {
+    if (status.ok() && cached.rows.tail_count() >= tail_rows) {
       fits = static_cast<bool>(write);
       if (fits) status = write();
     }
@@ -221,8 +222,9 @@ Result<std::string> write_rows(const DocumentStore& store, const Collection& col
 }
 
 Status save_rows(const DocumentStore& store, const Collection& collection,
-                 const std::function<bool(std::uint64_t)>& live, CachedRows& cached) {
-  NESTOR_RETURN_IF_ERROR(cached.rows.gather_tail(kMostTailRows, live));
+                 const std::function<bool(std::uint64_t)>& live, CachedRows& cached,
+                 std::int64_t tail_rows) {
+  NESTOR_RETURN_IF_ERROR(cached.rows.gather_tail(tail_rows, live));
   NESTOR_ASSIGN_OR_RETURN(const std::string tail, write_rows(store, collection, cached.rows));
   cached.cached_sequence = collection.sequence;
   return tail.empty() ? Status() : cached.rows.map_tail(tail, cache_identity(collection));
@@ -236,7 +238,8 @@ void remove_rows(const DocumentStore& store, const Collection& collection) {
 
 Result<std::optional<CachedRows>> load_rows(const DocumentStore& store,
                                             const DocumentStore::View& view,
-                                            const Collection& collection, const LogCallback& log) {
+                                            const Collection& collection, const LogCallback& log,
+                                            std::int64_t tail_rows) {
   const StoreSource source(store, view, collection);
   const auto fill = [&](CachedRows& cached) {
     const auto write = [&]() -> Status {
@@ -244,8 +247,8 @@ Result<std::optional<CachedRows>> load_rows(const DocumentStore& store,
       cached.cached_sequence = collection.sequence;
       return cached.rows.map_tail(tail, cache_identity(collection));
     };
-    return add_rows(source, collection, store.read_only() ? std::function<Status()>() : write,
-                    cached);
+    return add_rows(source, collection, tail_rows,
+                    store.read_only() ? std::function<Status()>() : write, cached);
   };
   Result<CachedRows> cached = open_files(store, view, collection);
   if (cached.ok()) {

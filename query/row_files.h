@@ -26,17 +26,19 @@ struct CachedRows {
 };
 
 // From the files, caught up in memory; where they are of no use, made anew from the store and
-// written as it grows. Nothing where a read-only store has no files of use, or too few.
-// Errors: those of reading the store and of writing; a bad cache is none.
+// written as it grows, whenever the tail has `tail_rows`. Nothing where a read-only store has no
+// files of use, or too few. Errors: those of reading the store and of writing; a bad cache is none.
 Result<std::optional<CachedRows>> load_rows(const storage::DocumentStore& store,
                                             const storage::DocumentStore::View& view,
                                             const storage::Collection& collection,
-                                            const LogCallback& log);
-// Writes the tail; with `gather` small segments go into it first. `collection` is the state that
+                                            const LogCallback& log,
+                                            std::int64_t tail_rows = kMostTailRows);
+// Writes the tail, small segments gathered into it first. `collection` is the state that
 // the cache is level with. To be called with no search running (it maps what it wrote).
 // Errors: those of writing; the cache can still be used.
 Status save_rows(const storage::DocumentStore& store, const storage::Collection& collection,
-                 const std::function<bool(std::uint64_t)>& live, CachedRows& cached);
+                 const std::function<bool(std::uint64_t)>& live, CachedRows& cached,
+                 std::int64_t tail_rows = kMostTailRows);
 // The same in two steps, the first beside searches: the tail and then the list of the segments.
 // Returns the path for index::RowCache::map_tail.
 Result<std::string> write_rows(const storage::DocumentStore& store,

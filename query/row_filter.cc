@@ -69,14 +69,23 @@ Result<std::shared_ptr<const index::LadderFilter>> RowFilters::mask_of(
   const std::lock_guard lock(mutex_);
   masks_.push_front({collection.id, rows, mask});
   if (masks_.size() > kMostMasks) masks_.pop_back();
+  std::size_t bytes = 0;
+  for (const Mask& each : masks_) bytes += bytes_of(each) + each.rows->memory_bytes();
+  while (bytes > most_mask_bytes_ && !masks_.empty()) {
+    bytes -= bytes_of(masks_.back()) + masks_.back().rows->memory_bytes();
+    masks_.pop_back();
+  }
   return mask;
+}
+
+std::size_t RowFilters::bytes_of(const Mask& mask) {
+  return sizeof(Mask) + sizeof(index::LadderFilter) + mask.mask->words.capacity() * 8;
 }
 
 std::size_t RowFilters::mask_bytes() const {
   const std::lock_guard lock(mutex_);
   std::size_t bytes = 0;
-  for (const Mask& mask : masks_)
-    bytes += sizeof(Mask) + sizeof(index::LadderFilter) + mask.mask->words.capacity() * 8;
+  for (const Mask& mask : masks_) bytes += bytes_of(mask);
   return bytes;
 }
 

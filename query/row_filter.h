@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <map>
 #include <memory>
@@ -20,6 +21,11 @@ namespace nestor::query {
 
 class RowFilters {
  public:
+  RowFilters() = default;
+  // Sets and masks below so many bytes each; the masks with the sets that they are of.
+  RowFilters(std::size_t set_bytes, bool strict, std::size_t mask_bytes)
+      : cache_(set_bytes, strict), most_mask_bytes_(mask_bytes) {}
+
   // Nothing where every row may be found. Errors: as find_matching_rows.
   // Cost: nothing for an empty filter over a collection in which nothing expires.
   Result<std::optional<MatchingRows>> rows_of(const storage::DocumentStore& store,
@@ -48,7 +54,10 @@ class RowFilters {
     std::uint64_t sequence = 0;
     bool something = false;
   };
+  static std::size_t bytes_of(const Mask& mask);
+
   FilterCache cache_;
+  const std::size_t most_mask_bytes_ = std::numeric_limits<std::size_t>::max();
   mutable std::mutex mutex_;
   std::map<std::uint32_t, Expires> expires_;  // by collection
   std::list<Mask> masks_;                     // the latest used first

@@ -26,10 +26,17 @@ namespace nestor::storage {
 // This program's format. STORED. Older ones are read, newer ones refused with both numbers.
 inline constexpr int kFormatVersion = 2;
 
+// The least that a store works with: two write buffers of 1 MiB, and as much for blocks.
+inline constexpr std::int64_t kLeastStoreBytes = std::int64_t{4} << 20;
+
 struct StoreOptions {
   bool create_if_missing = true;
   bool read_only = false;  // takes no lock, writes nothing in the folder
   LogCallback log = {};
+  // What RocksDB may hold in memory, above kLeastStoreBytes: blocks of tables, their indexes and
+  // filters, and what is not in tables yet. 0: 64 MiB of blocks, 64 MiB not in tables, and the
+  // indexes and filters of all open tables.
+  std::int64_t memory_bytes = 0;
   // Bytes still free below a path (negative: unknown); empty: what the file system says. For tests.
   std::function<std::int64_t(const std::string& path)> free_bytes = {};
 };

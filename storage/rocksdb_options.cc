@@ -6,7 +6,9 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
+#include <rocksdb/write_buffer_manager.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <map>
@@ -32,15 +34,31 @@ class SilentLogger final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-rocksdb::BlockBasedTableOptions table_options() {
+constexpr std::size_t kUsualBlockBytes = std::size_t{64} << 20;
+constexpr std::size_t kUsualBufferBytes = std::size_t{32} << 20;
+
+rocksdb::BlockBasedTableOptions table_options(std::size_t memory_bytes) {
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(std::size_t{64} << 20);
+  table.block_cache = rocksdb::NewLRUCache(memory_bytes > 0 ? memory_bytes : kUsualBlockBytes);
+  // Otherwise every open table holds its own for good, outside of any limit.
+  table.cache_index_and_filter_blocks = memory_bytes > 0;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.format_version = 5;
   return table;
 }
 
-rocksdb::Options rocksdb_options(OpenMode mode) {
+// What is not in tables yet takes its room from the blocks: one limit for both. A buffer is flushed
+// at half of its share, since a second one fills while the first is written.
+void limit_buffers(std::size_t memory_bytes, const std::shared_ptr<rocksdb::Cache>& blocks,
+                   rocksdb::Options& options) {
+  const std::size_t buffers = memory_bytes / 2;
+  options.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(buffers, blocks);
+  options.write_buffer_size = std::min(kUsualBufferBytes, buffers / 2);
+  options.max_write_buffer_number = 2;
+  options.compaction_readahead_size = std::min(memory_bytes / 32, std::size_t{2} << 20);
+}
+
+rocksdb::Options rocksdb_options(OpenMode mode, std::size_t memory_bytes = 0) {
   rocksdb::Options options;
   options.create_if_missing = mode == OpenMode::kCreate;
   options.paranoid_checks = true;
@@ -50,8 +68,10 @@ rocksdb::Options rocksdb_options(OpenMode mode) {
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   options.max_bgerror_resume_count = 0;            // after an error: close and open again
   options.compression = rocksdb::kLZ4Compression;  // for texts; vectors are kept as they are
-  options.write_buffer_size = std::size_t{32} << 20;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table_options()));
+  options.write_buffer_size = kUsualBufferBytes;
+  const rocksdb::BlockBasedTableOptions table = table_options(memory_bytes);
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  if (memory_bytes > 0) limit_buffers(memory_bytes, table.block_cache, options);
   options.db_host_id.clear();  // a database tells nobody on which machine it was made
   // A table of which a quarter are deletions is compacted in the background, also next time.
   options.table_properties_collector_factories.push_back(
@@ -112,8 +132,9 @@ Result<RocksdbPointer> open_guarded(rocksdb::Options& options, const std::string
   return db;
 }
 
-Result<RocksdbPointer> open_once(const std::string& folder, OpenMode mode) {
-  rocksdb::Options options = rocksdb_options(mode);
+Result<RocksdbPointer> open_once(const std::string& folder, OpenMode mode,
+                                 std::int64_t memory_bytes) {
+  rocksdb::Options options = rocksdb_options(mode, static_cast<std::size_t>(memory_bytes));
   rocksdb::DB* raw = nullptr;
   rocksdb::Status status;
   if (mode == OpenMode::kReadOnly || mode == OpenMode::kSalvage) {
@@ -159,15 +180,16 @@ Status write_failure_of(const RocksdbPointer& db) {
   return status_from_rocksdb(files->failure(), "write the files of the database");
 }
 
-Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode) {
-  if (mode != OpenMode::kReadOnly) return open_once(folder, mode);
+Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode,
+                                    std::int64_t memory_bytes) {
+  if (mode != OpenMode::kReadOnly) return open_once(folder, mode, memory_bytes);
   // RocksDB leaves open what a read-only open sees beside a writer: between its reading of the
   // manifest and of the logs a log may turn into a table and vanish. So: only an undisturbed open
   // counts.
   constexpr int kTries = 50;
   for (int attempt = 1;; ++attempt) {
     const auto before = file_set(folder);
-    Result<RocksdbPointer> opened = open_once(folder, mode);
+    Result<RocksdbPointer> opened = open_once(folder, mode, memory_bytes);
     if (file_set(folder) == before) return opened;
     if (attempt == kTries) {
       return Status(StatusCode::kIoError,

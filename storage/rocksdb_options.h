@@ -48,7 +48,9 @@ auto freezing_on_exception(const RocksdbPointer& db, const Work& work) -> declty
 
 // Errors: kDataLoss (damage, or files that are missing), kIoError, kNoSpace, kLocked. Read-only:
 // writes nothing, and opens again where a live writer changed the set of files meanwhile.
-Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode);
+// `memory_bytes` as StoreOptions has it.
+Result<RocksdbPointer> open_rocksdb(const std::string& folder, OpenMode mode,
+                                    std::int64_t memory_bytes = 0);
 
 // Names of all files but the growing logs' sizes, and the manifest's size: equal before and after
 // some work means that no flush, compaction or new log fell into it.

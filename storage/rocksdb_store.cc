@@ -84,10 +84,12 @@ Status no_collection(const std::string& name) {
 }  // namespace
 
 RocksdbStore::RocksdbStore(std::string path, RocksdbPointer db, StoreState state,
-                           std::uint64_t database_id, std::optional<Writer> writer)
+                           std::uint64_t database_id, std::optional<Writer> writer,
+                           std::int64_t memory_bytes)
     : path_(std::move(path)),
       process_(::getpid()),
       database_id_(database_id),
+      memory_bytes_(memory_bytes),
       writer_(std::move(writer)),
       db_(std::move(db)),
       state_(state),
@@ -465,7 +467,12 @@ DocumentStore::Memory RocksdbStore::memory() const {
     std::uint64_t value = 0;
     return db_->GetIntProperty(name, &value) ? static_cast<std::int64_t>(value) : 0;
   };
-  return {.block_cache = property(rocksdb::DB::Properties::kBlockCacheUsage),
+  // Under a limit the buffers are charged to the cache: told apart here.
+  const auto& buffers = db_->GetDBOptions().write_buffer_manager;
+  const auto charged =
+      memory_bytes_ == 0 ? 0 : static_cast<std::int64_t>(buffers->dummy_entries_in_cache_usage());
+  const std::int64_t cached = property(rocksdb::DB::Properties::kBlockCacheUsage);
+  return {.block_cache = std::max<std::int64_t>(cached - charged, 0),
           .write_buffers = property(rocksdb::DB::Properties::kCurSizeAllMemTables),
           .table_readers = property(rocksdb::DB::Properties::kEstimateTableReadersMem)};
 }
@@ -473,7 +480,8 @@ DocumentStore::Memory RocksdbStore::memory() const {
 Result<bool> RocksdbStore::refresh() {
   return guarded([&]() -> Result<bool> {
     if (writer_) return false;
-    NESTOR_ASSIGN_OR_RETURN(auto newer, open_newer(path_, database_id_, state_.sequence));
+    NESTOR_ASSIGN_OR_RETURN(auto newer,
+                            open_newer(path_, database_id_, state_.sequence, memory_bytes_));
     if (!newer.has_value()) return false;
     std::shared_ptr<rocksdb::DB> db = std::move(newer->db);
     ViewPointer next = std::make_shared<RocksdbView>(db, false, newer->state.sequence);

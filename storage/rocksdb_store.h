@@ -29,8 +29,9 @@ class RocksdbStore final : public DocumentStore {
     FreeBytesFunction free_bytes;
   };
 
+  // `memory_bytes` as StoreOptions has it: that `db` was opened with, for the next one.
   RocksdbStore(std::string path, RocksdbPointer db, StoreState state, std::uint64_t database_id,
-               std::optional<Writer> writer);
+               std::optional<Writer> writer, std::int64_t memory_bytes = 0);
   ~RocksdbStore() override;
 
   using DocumentStore::create_collection;
@@ -114,6 +115,7 @@ class RocksdbStore final : public DocumentStore {
   const std::string path_;
   const pid_t process_;
   const std::uint64_t database_id_;
+  const std::int64_t memory_bytes_;
   std::optional<Writer> writer_;  // before db_: the lock outlives the closing of RocksDB
   RocksdbPointer db_;             // shared with the views: a refresh replaces a reader's
   StoreState state_;

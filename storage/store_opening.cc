@@ -169,14 +169,16 @@ Result<StoreState> check_store(const std::string& path, rocksdb::DB& db, const M
 Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                                                         const Manifest& manifest, FolderLock lock,
                                                         FreeBytesFunction free_bytes,
-                                                        const LogCallback& log) {
+                                                        const StoreOptions& asked) {
   NESTOR_RETURN_IF_ERROR(check_free_space(free_bytes, path, log_bytes(rocksdb_folder(path)),
                                           "make room, or open the database read-only"));
   // Looked at read-only first: opening for writing makes tables of what the log replay found and
   // deletes the log, and with it what could still be saved of a damaged one.
-  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked, open_checked_read_only(path, manifest));
+  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked,
+                          open_checked_read_only(path, manifest, asked.memory_bytes));
   checked.db.reset();
-  NESTOR_ASSIGN_OR_RETURN(RocksdbPointer db, open_rocksdb(rocksdb_folder(path), OpenMode::kWrite));
+  NESTOR_ASSIGN_OR_RETURN(RocksdbPointer db,
+                          open_rocksdb(rocksdb_folder(path), OpenMode::kWrite, asked.memory_bytes));
   NESTOR_ASSIGN_OR_RETURN(const StoreState state, RecordSource(*db, nullptr).state());
   if (state.sequence != checked.state.sequence) {
     return Status(StatusCode::kDataLoss,
@@ -184,7 +186,7 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
                               "it",
                               path, checked.state.sequence, state.sequence));
   }
-  NESTOR_RETURN_IF_ERROR(upgrade_format(path, *db, manifest, free_bytes, log));
+  NESTOR_RETURN_IF_ERROR(upgrade_format(path, *db, manifest, free_bytes, asked.log));
   NESTOR_RETURN_IF_ERROR(write_failure_of(db));
   NESTOR_ASSIGN_OR_RETURN(WatermarkWriter watermark,
                           WatermarkWriter::open(path, manifest.database_id));
@@ -194,31 +196,36 @@ Result<std::unique_ptr<DocumentStore>> open_for_writing(const std::string& path,
   }
   auto store = std::make_unique<RocksdbStore>(
       path, std::move(db), state, manifest.database_id,
-      RocksdbStore::Writer{std::move(lock), std::move(watermark), std::move(free_bytes)});
+      RocksdbStore::Writer{std::move(lock), std::move(watermark), std::move(free_bytes)},
+      asked.memory_bytes);
   NESTOR_RETURN_IF_ERROR(make_folders(store->cache_folder()));
   return std::unique_ptr<DocumentStore>(std::move(store));
 }
 
-Result<std::unique_ptr<DocumentStore>> open_for_reading(const std::string& path) {
+Result<std::unique_ptr<DocumentStore>> open_for_reading(const std::string& path,
+                                                        std::int64_t memory_bytes) {
   NESTOR_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, read_manifest(path));
   if (!manifest || !manifest->complete) {
     if (Status status = check_room(path); status.code() == StatusCode::kDataLoss) return status;
     return no_database(path);
   }
-  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked, open_checked_read_only(path, *manifest));
-  return std::unique_ptr<DocumentStore>(
-      std::make_unique<RocksdbStore>(path, std::move(checked.db), checked.state,
-                                     manifest->database_id, std::optional<RocksdbStore::Writer>()));
+  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked,
+                          open_checked_read_only(path, *manifest, memory_bytes));
+  return std::unique_ptr<DocumentStore>(std::make_unique<RocksdbStore>(
+      path, std::move(checked.db), checked.state, manifest->database_id,
+      std::optional<RocksdbStore::Writer>(), memory_bytes));
 }
 
 }  // namespace
 
-Result<CheckedStore> open_checked_read_only(const std::string& path, const Manifest& manifest) {
+Result<CheckedStore> open_checked_read_only(const std::string& path, const Manifest& manifest,
+                                            std::int64_t memory_bytes) {
   CheckedStore checked;
   // Before RocksDB: beside a live writer the mark only grows, and must not be newer than what is
   // read.
   NESTOR_ASSIGN_OR_RETURN(checked.watermark, read_watermark(path, manifest.database_id));
-  NESTOR_ASSIGN_OR_RETURN(checked.db, open_rocksdb(rocksdb_folder(path), OpenMode::kReadOnly));
+  NESTOR_ASSIGN_OR_RETURN(checked.db,
+                          open_rocksdb(rocksdb_folder(path), OpenMode::kReadOnly, memory_bytes));
   NESTOR_ASSIGN_OR_RETURN(checked.state,
                           check_store(path, *checked.db, manifest, checked.watermark));
   return checked;
@@ -244,7 +251,12 @@ Result<std::unique_ptr<DocumentStore>> open_store(const std::string& path,
                     path, path));
   }
   if (!there && (options.read_only || !options.create_if_missing)) return no_database(path);
-  if (options.read_only) return open_for_reading(path);
+  if (options.memory_bytes != 0 && options.memory_bytes < kLeastStoreBytes) {
+    return Status(StatusCode::kOutOfMemory,
+                  fmt::format("{} bytes of memory for the store of {}; at least {} are needed",
+                              options.memory_bytes, path, kLeastStoreBytes));
+  }
+  if (options.read_only) return open_for_reading(path, options.memory_bytes);
 
   const FreeBytesFunction free_bytes = free_bytes_function(options);
   NESTOR_RETURN_IF_ERROR(make_folder_synced(path));
@@ -265,7 +277,7 @@ Result<std::unique_ptr<DocumentStore>> open_store(const std::string& path,
     NESTOR_ASSIGN_OR_RETURN(manifest, make_database(path, manifest));
     log_to(options.log, LogLevel::kInfo, "made a new database at " + path);
   }
-  return open_for_writing(path, *manifest, std::move(lock), free_bytes, options.log);
+  return open_for_writing(path, *manifest, std::move(lock), free_bytes, options);
 }
 
 }  // namespace nestor::storage

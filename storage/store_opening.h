@@ -21,7 +21,8 @@ struct CheckedStore {
 };
 
 // Errors: kDataLoss, kIoError, kUnsupported. May throw as open_store.
-Result<CheckedStore> open_checked_read_only(const std::string& path, const Manifest& manifest);
+Result<CheckedStore> open_checked_read_only(const std::string& path, const Manifest& manifest,
+                                            std::int64_t memory_bytes = 0);
 
 // As DocumentStore::open, but may throw what RocksDB and the standard library throw.
 Result<std::unique_ptr<DocumentStore>> open_store(const std::string& path,

@@ -26,7 +26,7 @@ Status went_back(const std::string& path, std::uint64_t seen, std::uint64_t foun
 }  // namespace
 
 Result<std::optional<CheckedStore>> open_newer(const std::string& path, std::uint64_t database_id,
-                                               std::uint64_t seen) {
+                                               std::uint64_t seen, std::int64_t memory_bytes) {
   NESTOR_ASSIGN_OR_RETURN(const std::optional<Manifest> manifest, read_manifest(path));
   if (!manifest || !manifest->complete) return replaced(path, "holds no database any more");
   if (manifest->database_id != database_id) {
@@ -37,7 +37,8 @@ Result<std::optional<CheckedStore>> open_newer(const std::string& path, std::uin
   // A batch may be seen between its writing and its mark, and its writer may have died there.
   if (acknowledged + 1 < seen) return went_back(path, seen, acknowledged);
   if (acknowledged <= seen) return std::optional<CheckedStore>();
-  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked, open_checked_read_only(path, *manifest));
+  NESTOR_ASSIGN_OR_RETURN(CheckedStore checked,
+                          open_checked_read_only(path, *manifest, memory_bytes));
   if (checked.state.sequence < seen) return went_back(path, seen, checked.state.sequence);
   return std::optional<CheckedStore>(std::move(checked));
 }

@@ -16,6 +16,6 @@ namespace nestor::storage {
 // kFailedPrecondition where the folder holds another database than `database_id`, or less than was
 // seen. May throw as open_store.
 Result<std::optional<CheckedStore>> open_newer(const std::string& path, std::uint64_t database_id,
-                                               std::uint64_t seen);
+                                               std::uint64_t seen, std::int64_t memory_bytes = 0);
 
 }  // namespace nestor::storage

@@ -160,6 +160,18 @@ class IndexAndSearch(cli_harness.CliTest):
         self.assertEqual(memory["total"], sum(value for name, value in memory.items() if name != "total"))
         self.assertIn("in memory once searched", self.ok("stats", self.db, "--memory").text)
 
+    def test_a_memory_budget_goes_with_every_command_and_says_what_is_too_little(self):
+        self.ok("--memory", "64M", "index", "docs", "--db", self.db)
+        hits = self.ok("search", self.db, "keys", "--json", "--memory", "32m").json()["hits"]
+        self.assertEqual(hits, self.ok("search", self.db, "keys", "--json").json()["hits"])
+        for words in (["verify"], ["compact"], ["repair"]):
+            self.ok("--memory", "1G", *words, self.db)
+        limits = self.ok("--memory", "65536K", "stats", self.db, "--memory", "--json").json()["memory_limits"]
+        self.assertEqual(limits["budget"], 64 << 20)
+        self.assertEqual(limits["held_back"], [])
+        self.refused("search", self.db, "keys", "--memory", "1M", says=["32M", "--memory"])
+        self.refused("search", self.db, "keys", "--memory", "much", says=["--memory"])
+
     def test_no_hits_is_exit_code_1(self):
         (self.scratch / "empty").mkdir()
         self.ok("index", "empty")

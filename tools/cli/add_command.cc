@@ -1,6 +1,7 @@
 // nestor add DB: documents from JSONL, or one from its text
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -51,6 +52,9 @@ class Adding {
  public:
   Adding(const AddCommandOptions& options, Context& context)
       : options_(options), context_(context), line_(context, "adding") {
+    // Several times a batch is in memory until it is committed.
+    const auto budget = static_cast<std::size_t>(context.global.memory_bytes);
+    if (budget > 0) most_bytes_ = std::min(most_bytes_, budget / 64);
     add_.collection = options.collection;
     add_.split = {!options.no_split, options.passage_tokens};
     add_.stop = context.stop;
@@ -61,7 +65,7 @@ class Adding {
     bytes_ += document.text.size() + document.vector.size() * sizeof(float);
     batch_.push_back(std::move(document));
     const bool full = batch_.size() >= static_cast<std::size_t>(options_.batch);
-    return full || bytes_ >= kMostBatchBytes ? commit() : Status();
+    return full || bytes_ >= most_bytes_ ? commit() : Status();
   }
 
   Status commit() {
@@ -147,6 +151,7 @@ class Adding {
   std::optional<Database> database_;
   std::vector<Document> batch_;
   std::size_t bytes_ = 0;
+  std::size_t most_bytes_ = kMostBatchBytes;
   std::int64_t committed_ = 0;
   bool embeds_ = false;
   std::string precision_ = "external";

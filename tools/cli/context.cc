@@ -61,6 +61,7 @@ EmbedderOptions Context::embedder_options(const std::string& precision) {
 OpenOptions Context::open_options(const std::string& precision) {
   OpenOptions options;
   options.embedder = embedder_options(precision);
+  options.memory_bytes = global.memory_bytes;
   options.log = [this](LogLevel level, std::string_view message) {
     if (level == LogLevel::kWarning) warn(message);
   };

@@ -2,6 +2,7 @@
 // stderr as one orderly place. Threads: one, the main thread; `stop` may be asked anywhere.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <stop_token>
 #include <string>
@@ -37,6 +38,7 @@ struct GlobalOptions {
   bool allow_unverified_model = false;
   bool quiet = false;
   int thread_count = 0;
+  std::int64_t memory_bytes = 0;  // OpenOptions::memory_bytes
 };
 
 struct Context {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <exception>
 #include <new>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,15 @@ void add_global_options(CLI::App& app, Context& context) {
   app.add_option("--threads", context.global.thread_count,
                  "Worker threads (default: one for each processor)")
       ->check(CLI::Range(1, 4096).description(""));
+  app.add_option(
+         "--memory", context.global.memory_bytes,
+         "The most that a database may hold in memory, such as 512M (K, M or G, of 1,024; "
+         "at least 32M; default: no limit). Half is for indexes, a quarter for RocksDB, the "
+         "rest for filters, postings and rows on their way to a file. The model, mapped "
+         "caches and what one call works with are not counted. What does not fit is "
+         "refused, with the budget that is enough")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
   app.add_flag("--quiet,-q", context.global.quiet, "Say nothing but results and errors");
   app.set_version_flag("--version", std::string("nestor ") + kVersion);
 }
@@ -71,9 +81,10 @@ void add_commands(CLI::App& app, Context& context) {
 
 // Index of the first word that is no global option, or size().
 std::size_t first_word(const std::vector<std::string>& words) {
+  static const std::set<std::string> kWithValue = {"--memory", "--model", "--threads"};
   std::size_t i = 0;
   while (i < words.size() && words[i].starts_with('-')) {
-    i += words[i] == "--model" || words[i] == "--threads" ? 2 : 1;
+    i += kWithValue.contains(words[i]) ? 2 : 1;
   }
   return std::min(i, words.size());
 }

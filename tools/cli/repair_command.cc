@@ -70,6 +70,7 @@ int run_repair(const RepairCommandOptions& options, Context& context) {
   repair.accept_loss = options.accept_loss;
   repair.stop = context.stop;
   repair.log = context.open_options().log;
+  repair.memory_bytes = context.global.memory_bytes;
   const Result<RepairReport> report = Database::repair(options.database, repair);
   if (!report.ok()) return context.fail(report.status());
   if (options.json) {

@@ -71,6 +71,33 @@ Json memory_as_json(const MemoryUsage& usage) {
   return json;
 }
 
+// What the parts are not: beside them in the JSON, so that they stay a sum.
+Json limits_as_json(const MemoryUsage& usage) {
+  Json json;
+  json["budget"] = usage.budget;
+  json["mapped_codes"] = usage.mapped_codes;
+  json["mapped_rows"] = usage.mapped_rows;
+  json["held_back"] = Json::array();
+  for (const std::string& why : usage.held_back) json["held_back"].push_back(json_text(why));
+  return json;
+}
+
+std::string limits_text(const MemoryUsage& usage) {
+  std::string text;
+  if (usage.mapped_codes + usage.mapped_rows > 0) {
+    text += fmt::format("  mapped files: codes {} (of those above), rows {}\n",
+                        bytes_text(static_cast<double>(usage.mapped_codes)),
+                        bytes_text(static_cast<double>(usage.mapped_rows)));
+  }
+  if (usage.budget > 0) {
+    text += fmt::format("  budget {}\n", bytes_text(static_cast<double>(usage.budget)));
+  }
+  for (const std::string& why : usage.held_back) {
+    text += fmt::format("  left undone: {}\n", escape_for_terminal(why, false));
+  }
+  return text;
+}
+
 std::string memory_text(const MemoryUsage& usage) {
   std::string parts;
   for (const MemoryPart& part : kMemoryParts) {
@@ -106,7 +133,10 @@ void print_json(const Stats& stats, const MemoryUsage* memory, const Database& d
     if (!folder.empty()) entry["folder"] = json_text(folder);
     json["collections"].push_back(std::move(entry));
   }
-  if (memory != nullptr) json["memory"] = memory_as_json(*memory);
+  if (memory != nullptr) {
+    json["memory"] = memory_as_json(*memory);
+    json["memory_limits"] = limits_as_json(*memory);
+  }
   context.print(json_line(json));
 }
 
@@ -173,7 +203,7 @@ int run_stats(const StatsOptions& options, Context& context) {
     print_json(stats.value(), memory.has_value() ? &*memory : nullptr, database.value(), context);
   } else {
     print_for_people(stats.value(), database.value(), context);
-    if (memory.has_value()) context.print(memory_text(*memory));
+    if (memory.has_value()) context.print(memory_text(*memory) + limits_text(*memory));
   }
   return kExitOk;
 }
@@ -186,7 +216,8 @@ void add_stats_command(CLI::App& app, Context& context) {
   command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
   command.add_option("--db", options->database, "The database of the folder, if it was named");
   command.add_flag("--memory", options->memory,
-                   "Also what a process holds in memory once it has searched it");
+                   "Also what a process holds in memory once it has searched it; a budget for it "
+                   "goes in front: nestor --memory 64M stats DB --memory");
   command.add_flag("--json", options->json, "As JSON");
   set_action(command, context, [options](Context& c) { return run_stats(*options, c); });
 }

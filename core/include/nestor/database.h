@@ -53,6 +53,21 @@ struct OpenOptions {
   // Embeddings of questions are kept, the latest used, up to so many bytes (some 3.5 kB a
   // question); 0: none.
   std::int64_t query_cache_bytes = std::int64_t{4} << 20;
+  // What the database may hold in memory, at least 32 MiB; 0: each part its usual size, codes as
+  // many as there are rows. Divided in fixed shares: half for indexes (codes, rows and prefixes in
+  // full precision, and what building, training and growing them takes for a while), a quarter for
+  // RocksDB (blocks with indexes and filters of tables, write buffers), the rest for filters,
+  // postings, cached rows on their way to a file, masks and embeddings of questions.
+  // Counted as well while it opens, recovers, compacts and measures. What does not fit is refused
+  // before it is allocated, with kOutOfMemory and the budget that is enough; a batch that does not
+  // fit is refused whole, and nothing of it is stored. What only costs time is left undone, and
+  // memory_usage() says so. The answers are those of a database without a limit; codes trained on
+  // fewer rows may choose other candidates for them.
+  // Not counted: the model (its file is mapped, its workspace belongs to the embedder); mapped
+  // caches, whose pages the system takes back; what one call holds while it runs: some five times
+  // the batch given to add, the hits of a search, pieces of 8 MiB that work goes through, 200 bytes
+  // a document for verify and repair, the log of a writer that died while it is read at open.
+  std::int64_t memory_bytes = 0;
   LogCallback log = {};
 };
 
@@ -142,7 +157,13 @@ struct MemoryUsage {
   std::int64_t write_buffers = 0;            // RocksDB: what is not in tables yet
   std::int64_t table_readers = 0;            // RocksDB: indexes and filters of open tables
   std::int64_t model_file = 0;               // mapped; 0 while the model is not loaded or another's
-  [[nodiscard]] std::int64_t total() const;  // without model_file
+  [[nodiscard]] std::int64_t total() const;  // without model_file, mapped_rows and budget
+  std::int64_t mapped_codes = 0;  // of index_codes, those in a mapped file: not in the budget
+  std::int64_t mapped_rows = 0;   // cached rows in mapped files, beside index_rows
+  std::int64_t budget = 0;        // OpenOptions::memory_bytes
+  // What the budget had no place for and was left undone, a sentence each; it costs time and no
+  // answer.
+  std::vector<std::string> held_back = {};
 };
 
 struct VerifyReport {
@@ -158,8 +179,8 @@ class NESTOR_API Database {
  public:
   // Opens the database in the folder `path`; creates it if the options say so.
   // Errors: kNotFound, kLocked (names the pid), kUnsupported (a newer format, both numbers),
-  // kDataLoss, kIoError, kNoSpace. The model is not touched: a missing one shows at the first call
-  // that needs it.
+  // kDataLoss, kIoError, kNoSpace, kOutOfMemory (a budget below the least). The model is not
+  // touched: a missing one shows at the first call that needs it.
   static Result<Database> open(const std::string& path, const OpenOptions& options = {});
 
   Database(Database&&) noexcept;
@@ -182,7 +203,8 @@ class NESTOR_API Database {
   // Adds or replaces documents by key, all of them or none; of equal keys in one call the last
   // wins. When it returns ok the batch is synced to disk and visible to every search that begins
   // after. Errors: kInvalidArgument (names the key and the limit), kModelMissing, kModelMismatch,
-  // kNoSpace, kIoError, kCancelled, kFailedPrecondition (read-only).
+  // kNoSpace, kIoError, kCancelled, kFailedPrecondition (read-only), kOutOfMemory (the index of
+  // these rows would not fit OpenOptions::memory_bytes; the budget that is enough).
   // Cost: the embedding; some 0.2 GFLOP a token.
   Result<AddReport> add(std::span<const Document> documents, const AddOptions& options = {});
   Result<AddReport> add(const std::vector<Document>& documents, const AddOptions& options = {});
@@ -232,7 +254,7 @@ class NESTOR_API Database {
   // Passages that answer the question, by meaning, by words or by both (options.mode).
   // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,
   // kFailedPrecondition (words of a collection whose words are not indexed: what to do),
-  // kCancelled, kDeadlineExceeded, those of options.rerank.
+  // kCancelled, kDeadlineExceeded, kOutOfMemory (as add), those of options.rerank.
   Result<SearchResult> search(std::string_view query, const SearchOptions& options = {}) const;
   // The same for a question of several parts. Errors: also kNotFound (a key that is not there).
   // Cost: an embedding a text, the vectors of each document; kBest a search a part.

@@ -27,6 +27,9 @@ struct RepairOptions {
   // Go on where acknowledged data is gone or damaged: what is damaged is set aside, the rest kept.
   bool accept_loss = false;
   std::stop_token stop = {};  // heard until the first change
+  // As OpenOptions has it, for the database once it is repaired; what the repair itself looks
+  // through is not counted.
+  std::int64_t memory_bytes = 0;
   LogCallback log = {};
 };
 

@@ -2,9 +2,13 @@
 // and microseconds a vector, and batches of 64 on two threads, at several sizes and plans.
 // usage: ladder_benchmark [--rows FILE --queries FILE] [--sizes N,N,...] [--plans R:M,R:M,...]
 //                         [--threads N] [--filters N,N,...] [--lists ROWS[:CELLS:ITERATIONS]]
+//                         [--batches N,N,...]
 // --lists sorts the rows into lists of ROWS rows (0: the default); plans are then R:M:ROWS, ROWS in
 // the lists looked through.
 // --filters: every N-th row may be found; what the lists find of what the scan of all rows finds.
+// --batches: batches of so many questions on two threads, with every kernel but the scalar ones,
+// codes alone and with the exact stage, beside as many searches one by one; kernels take turns.
+// Questions a second, and microseconds of processor time a question, which other jobs disturb less.
 // Files hold f32 rows of 768 and nothing else. Without them clustered Gaussian rows are made.
 // Rows beyond those of the file: grown_rows.h. They are kept in the row cache alone, mapped; the
 // f32 rows of the final 2k are made anew, which takes about as long as reading them.
@@ -12,6 +16,7 @@
 
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <optional>
 #include <span>
 
@@ -52,6 +57,7 @@ struct Options {
   int bits = 1;
   int threads = 1;
   std::vector<std::size_t> filters;
+  std::vector<std::size_t> batches;
   std::optional<nestor::index::ListOptions> lists;
 };
 
@@ -184,6 +190,80 @@ nlohmann::ordered_json run_plan(const Collection& collection, const GrownRows& r
           {"batch64_queries_per_second", rounded(64 / quantile(batches, 0.5))}};
 }
 
+struct BatchTimes {
+  std::string name;
+  std::vector<double> codes, whole;          // seconds
+  std::vector<double> codes_cpu, whole_cpu;  // of processor time, of all threads
+};
+
+double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+nlohmann::ordered_json run_batches(Collection& collection, const GrownRows& rows,
+                                   const std::vector<float>& queries, const LadderPlan& plan,
+                                   std::size_t batch) {
+  nestor::ThreadPool pool(2);
+  const auto kernels = nestor::index::available_scan_kernels().first(
+      std::max<std::size_t>(nestor::index::available_scan_kernels().size(), 2) - 1);
+  std::vector<BatchTimes> times(kernels.size() + 1);
+  LadderIndex& index = collection.index;
+  const auto run = [&](BatchTimes& time, std::size_t first, bool one_by_one) {
+    const auto asked = std::span(queries).subspan(first * kWidth, batch * kWidth);
+    std::vector<std::vector<Candidate>> found(batch);
+    const auto each = [&](const auto& work) {
+      pool.for_each(static_cast<std::int64_t>(batch), [&](std::int64_t i, int) {
+        const auto at = static_cast<std::size_t>(i);
+        work(at, asked.subspan(at * kWidth, kWidth));
+      });
+    };
+    const double before = processor_seconds();
+    time.codes.push_back(seconds_of([&] {
+      if (!one_by_one) {
+        found = must(index.search_batch(asked, plan, nullptr, &pool));
+        return;
+      }
+      each([&](std::size_t i, auto query) { found[i] = must(index.search(query, plan)); });
+    }));
+    time.codes_cpu.push_back(processor_seconds() - before);
+    time.whole.push_back(time.codes.back() + seconds_of([&] {
+                           each([&](std::size_t i, auto query) {
+                             std::vector<std::uint64_t> ids;
+                             for (const Candidate& candidate : found[i])
+                               ids.push_back(candidate.id);
+                             (void)rerank(rows, query,
+                                          must(collection.cache.rank(query, ids, 2 * kTop)));
+                           });
+                         }));
+    time.whole_cpu.push_back(processor_seconds() - before);
+  };
+  for (std::size_t pass = 0; pass < 40; ++pass) {
+    const std::size_t first = pass * 7 % (kQueries - batch);
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+      index.use_kernels(*kernels[i]);
+      times[i].name = kernels[i]->name;
+      run(times[i], first, false);
+    }
+    index.use_kernels(nestor::index::scan_kernels());
+    times.back().name = "one by one";
+    run(times.back(), first, true);
+  }
+  nlohmann::ordered_json figures = {{"batch", batch}};
+  const double many = static_cast<double>(batch);
+  for (const BatchTimes& time : times) {
+    std::vector<double> ratios;
+    for (std::size_t i = 0; i < time.codes.size(); ++i) {
+      ratios.push_back(times.back().codes_cpu[i] / time.codes_cpu[i]);
+    }
+    figures[time.name] = {{"codes_per_second", rounded(many / quantile(time.codes, 0.5))},
+                          {"whole_per_second", rounded(many / quantile(time.whole, 0.5))},
+                          {"best_codes_per_second", rounded(many / quantile(time.codes, 0.05))},
+                          {"best_whole_per_second", rounded(many / quantile(time.whole, 0.05))},
+                          {"codes_cpu_us", rounded(1e6 * quantile(time.codes_cpu, 0.5) / many)},
+                          {"whole_cpu_us", rounded(1e6 * quantile(time.whole_cpu, 0.5) / many)},
+                          {"one_by_one_to_this", rounded(quantile(ratios, 0.5))}};
+  }
+  return figures;
+}
+
 nlohmann::ordered_json run_filter(const Collection& collection, const std::vector<float>& queries,
                                   std::size_t count, std::size_t each) {
   std::vector<std::uint64_t> ids;
@@ -242,6 +322,10 @@ nlohmann::ordered_json measure(const Options& options, const GrownRows& rows,
   for (const LadderPlan& plan : options.plans) {
     plans.push_back(run_plan(collection, rows, queries, plan, options.threads));
     std::fprintf(stderr, "%zu %s\n", count, plans.back().dump().c_str());
+    for (const std::size_t batch : options.batches) {
+      figures["batches"].push_back(run_batches(collection, rows, queries, plan, batch));
+      std::fprintf(stderr, "%zu %s\n", count, figures["batches"].back().dump().c_str());
+    }
   }
   for (const std::size_t each : options.filters) {
     figures["filters"].push_back(run_filter(collection, queries, count, each));
@@ -294,6 +378,7 @@ Options parse(int count, char** words) {
     if (name == "--bits") options.bits = std::stoi(value);
     if (name == "--threads") options.threads = std::stoi(value);
     if (name == "--filters") options.filters = numbers(value, ',');
+    if (name == "--batches") options.batches = numbers(value, ',');
     if (name == "--sizes") options.sizes = numbers(value, ',');
     if (name == "--lists") {
       const auto given = numbers(value, ':');

@@ -143,16 +143,17 @@ LadderPlan Calibration::plan(const LadderShape& shape, std::int64_t row_count, s
   std::vector<std::uint32_t> scans;
   for (const Need& need : needs_) scans.push_back(need.scan_count);
   std::sort(scans.begin(), scans.end());
-  scans.erase(std::unique(scans.begin(), scans.end()), scans.end());
   LadderPlan best = {.scan_count = kMostScan, .rank_count = kMostScan};
-  for (const std::uint32_t scan : scans) {
-    if (scan == kNeverFound) continue;
+  const auto needed = std::ssize(needs_) - allowed;
+  // Fewer rows scored to their end are too few whatever the candidates.
+  for (auto at = std::max<std::int64_t>(needed - 1, 0); at < std::ssize(scans); ++at) {
+    const std::uint32_t scan = scans[static_cast<std::size_t>(at)];
+    if (scan == kNeverFound || needed < 1) break;
+    if (at + 1 < std::ssize(scans) && scans[static_cast<std::size_t>(at + 1)] == scan) continue;
     std::vector<std::uint32_t> ranks;
     for (const Need& need : needs_) {
       if (need.scan_count <= scan) ranks.push_back(need.rank_count);
     }
-    const auto needed = static_cast<std::int64_t>(needs_.size()) - allowed;
-    if (needed > std::ssize(ranks) || needed < 1) continue;
     std::nth_element(ranks.begin(), ranks.begin() + (needed - 1), ranks.end());
     const LadderPlan plan = {.scan_count = scan,
                              .rank_count = ranks[static_cast<std::size_t>(needed - 1)]};

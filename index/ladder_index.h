@@ -164,7 +164,18 @@ class LadderIndex {
                                         const LadderFilter* filter = nullptr,
                                         ThreadPool* pool = nullptr,
                                         LadderTrace* trace = nullptr) const;
-  // Many at once, `queries` (count, width): the same answers, spread over the pool.
+  // Many at once, `queries` (count, width), in one thread: the same answers. They walk over the
+  // codes together, 32 at a time; where a search looks through lists, one after the other. `trace`
+  // has what they share, and their seconds by the number of them. Memory: 32 times that of a
+  // search, each 16 bytes for each of scan_count and 64 KB. Cost: index/CODES.md, section "Many
+  // questions".
+  Result<std::vector<std::vector<Candidate>>> search_many(std::span<const float> queries,
+                                                          const LadderPlan& plan,
+                                                          const LadderFilter* filter = nullptr,
+                                                          LadderTrace* trace = nullptr) const;
+  // How many of `count` queries each call of search_many takes so that all threads are busy.
+  static std::size_t queries_a_group(std::size_t count, int thread_count);
+  // The same, spread over the pool (may be null): each thread takes some of the queries.
   Result<std::vector<std::vector<Candidate>>> search_batch(std::span<const float> queries,
                                                            const LadderPlan& plan,
                                                            const LadderFilter* filter,
@@ -193,6 +204,9 @@ class LadderIndex {
   std::vector<Candidate> search_raw(std::span<const float> query, const LadderPlan& plan,
                                     const LadderFilter* filter) const;
   [[nodiscard]] std::int64_t list_rows(const LadderPlan& plan, std::int64_t may_be_found) const;
+  Status search_group(std::span<const float> queries, const LadderPlan& plan,
+                      std::span<const std::uint64_t> live, std::int64_t live_count,
+                      std::span<std::vector<Candidate>> results, LadderTrace& trace) const;
   Status check_lists(const std::function<bool()>& stopped);
   [[nodiscard]] bool may_sweep() const;
 

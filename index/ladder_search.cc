@@ -245,6 +245,14 @@ std::vector<Candidate> ranked(const LadderCodes& codes, const CodeQuery& query,
   return result;
 }
 
+// The best `rank_count` of what the scan kept, by their whole codes.
+std::vector<Candidate> finished(const ScanKernels& kernels, const LadderCodes& codes,
+                                const CodeQuery& query, std::int64_t rank_count, CodeList& list) {
+  add_rest(kernels, codes, query.shape.bits, query, list);
+  if (list.count > rank_count) list.cut(kernels, rank_count);
+  return ranked(codes, query, list);
+}
+
 LadderPlan settled(const LadderShape& shape, LadderPlan plan, std::int64_t rows) {
   const LadderPlan usual = default_ladder_plan(shape, rows, 10);
   if (plan.rank_count <= 0) plan.rank_count = usual.rank_count;
@@ -337,9 +345,7 @@ Result<std::vector<Candidate>> LadderIndex::search(std::span<const float> query,
                             scan_parts(*kernels_, reach, mask, coded, told.plan.scan_count, pool));
     told.scan_seconds = seconds_since(start);
     const auto rest_start = std::chrono::steady_clock::now();
-    add_rest(*kernels_, codes_, shape_.bits, coded, list);
-    if (list.count > told.plan.rank_count) list.cut(*kernels_, told.plan.rank_count);
-    auto result = ranked(codes_, coded, list);
+    auto result = finished(*kernels_, codes_, coded, told.plan.rank_count, list);
     told.rank_seconds = seconds_since(rest_start);
     return result;
   } catch (const std::exception&) {  // bad_alloc or length_error
@@ -348,29 +354,113 @@ Result<std::vector<Candidate>> LadderIndex::search(std::span<const float> query,
   }
 }
 
-Result<std::vector<std::vector<Candidate>>> LadderIndex::search_batch(
-    std::span<const float> queries, const LadderPlan& plan, const LadderFilter* filter,
-    ThreadPool* pool) const {
+std::size_t LadderIndex::queries_a_group(std::size_t count, int thread_count) {
+  const std::size_t threads = static_cast<std::size_t>(std::max(thread_count, 1));
+  const std::size_t least = (count + kMostTogether - 1) / kMostTogether;
+  const std::size_t groups = std::max<std::size_t>((least + threads - 1) / threads * threads, 1);
+  return std::max<std::size_t>((count + groups - 1) / groups, 1);
+}
+
+Status LadderIndex::search_group(std::span<const float> queries, const LadderPlan& plan,
+                                 std::span<const std::uint64_t> live, std::int64_t live_count,
+                                 std::span<std::vector<Candidate>> results,
+                                 LadderTrace& trace) const {
+  const auto start = std::chrono::steady_clock::now();
+  const std::size_t width = static_cast<std::size_t>(shape_.width);
+  std::vector<CodeQuery> coded;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    coded.push_back(
+        quantizer_->query(queries.subspan(i * width, width), codes_.layout().scan_words));
+  }
+  const Reach reach =
+      whole_reach(codes_, shape_.bits, {.own = {}, .words = live, .count = live_count});
+  std::vector<CodeList> lists =
+      best_codes_of_many(*kernels_, reach.ranges, coded, plan.scan_count, reach.count);
+  trace.scan_seconds += seconds_since(start);
+  const auto rest_start = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    results[i] = finished(*kernels_, codes_, coded[i], plan.rank_count, lists[i]);
+  }
+  trace.rank_seconds += seconds_since(rest_start);
+  return {};
+}
+
+Result<std::vector<std::vector<Candidate>>> LadderIndex::search_many(std::span<const float> queries,
+                                                                     const LadderPlan& plan,
+                                                                     const LadderFilter* filter,
+                                                                     LadderTrace* trace) const {
   const std::size_t width = static_cast<std::size_t>(shape_.width);
   if (queries.size() % width != 0) {
     return Status(
         StatusCode::kInvalidArgument,
         fmt::format("ladder index: {} values are no queries of width {}", queries.size(), width));
   }
+  const std::size_t count = queries.size() / width;
+  for (std::size_t i = 0; i < count; ++i) {
+    NESTOR_RETURN_IF_ERROR(check_query(queries.subspan(i * width, width), filter));
+  }
+  LadderTrace unused;
+  LadderTrace& told = trace == nullptr ? unused : *trace;
+  told = {};
   try {
-    std::vector<std::vector<Candidate>> results(queries.size() / width);
-    const auto one = [&](std::int64_t i, int) -> Status {
-      const std::size_t at = static_cast<std::size_t>(i);
-      NESTOR_ASSIGN_OR_RETURN(results[at],
-                              search(queries.subspan(at * width, width), plan, filter));
-      return {};
-    };
-    const std::int64_t count = static_cast<std::int64_t>(results.size());
-    if (pool != nullptr) {
-      NESTOR_RETURN_IF_ERROR(pool->try_for_each(count, one));
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) NESTOR_RETURN_IF_ERROR(one(i, 0));
+    std::vector<std::vector<Candidate>> results(count);
+    const Mask mask = mask_of(codes_, filter);
+    told.rows_scanned = mask.count;
+    told.plan = settled(shape_, plan, mask.count);
+    told.exact = !trained() || told.plan.rank_count >= mask.count;
+    if (count == 1 || !trained() || list_rows(told.plan, mask.count) > 0) {
+      for (std::size_t i = 0; i < count; ++i) {
+        LadderTrace one;
+        NESTOR_ASSIGN_OR_RETURN(
+            results[i], search(queries.subspan(i * width, width), plan, filter, nullptr, &one));
+        one.scan_seconds = told.scan_seconds + one.scan_seconds / static_cast<double>(count);
+        one.rank_seconds = told.rank_seconds + one.rank_seconds / static_cast<double>(count);
+        told = one;
+      }
+      return results;
     }
+    if (mask.count == 0 || told.plan.rank_count == 0) return results;
+    told.plan.probe_rows = LadderPlan::kEveryRow;
+    for (std::size_t first = 0; first < count; first += kMostTogether) {
+      const std::size_t here = std::min<std::size_t>(kMostTogether, count - first);
+      NESTOR_RETURN_IF_ERROR(search_group(queries.subspan(first * width, here * width), told.plan,
+                                          mask.words, mask.count,
+                                          std::span(results).subspan(first, here), told));
+    }
+    told.scan_seconds /= static_cast<double>(count);
+    told.rank_seconds /= static_cast<double>(count);
+    return results;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return Status(StatusCode::kOutOfMemory,
+                  "ladder index: no memory to search; ask for fewer queries at once");
+  }
+}
+
+Result<std::vector<std::vector<Candidate>>> LadderIndex::search_batch(
+    std::span<const float> queries, const LadderPlan& plan, const LadderFilter* filter,
+    ThreadPool* pool) const {
+  const std::size_t width = static_cast<std::size_t>(shape_.width);
+  const std::size_t count = queries.size() / width;
+  if (pool == nullptr || count == 0 || queries.size() % width != 0) {
+    return search_many(queries, plan, filter);
+  }
+  try {
+    std::vector<std::vector<Candidate>> results(count);
+    if (count == 1) {
+      NESTOR_ASSIGN_OR_RETURN(results[0], search(queries, plan, filter, pool));
+      return results;
+    }
+    const std::size_t each = queries_a_group(count, pool->thread_count());
+    NESTOR_RETURN_IF_ERROR(pool->try_for_each(
+        static_cast<std::int64_t>((count + each - 1) / each), [&](std::int64_t group, int) {
+          const std::size_t first = static_cast<std::size_t>(group) * each;
+          const std::size_t here = std::min(each, count - first);
+          auto found = search_many(queries.subspan(first * width, here * width), plan, filter);
+          if (!found.ok()) return found.status();
+          std::move(found.value().begin(), found.value().end(),
+                    results.begin() + static_cast<std::ptrdiff_t>(first));
+          return Status();
+        }));
     return results;
   } catch (const std::exception&) {  // bad_alloc or length_error
     return Status(StatusCode::kOutOfMemory, "ladder index: no memory for a batch of queries");

@@ -65,15 +65,22 @@ struct RowCache::Segment {
   std::size_t find(std::span<const std::uint64_t> sorted, std::size_t next,
                    std::vector<std::uint32_t>& places) const {
     places.clear();
+    // Places asked of memory that far ahead: they are spread over all of it.
+    constexpr std::size_t kAhead = 8;
+    // Ids without gaps, which is the rule, are where they are expected; with gaps, before that.
+    const auto expected_of = [&](std::uint64_t id) {
+      const std::uint64_t most = std::min<std::uint64_t>(id - ids.front(), ids.size() - 1);
+      return ids.begin() + static_cast<std::ptrdiff_t>(most);
+    };
     auto from = ids.begin();
     while (next < sorted.size() && places.size() < kBlock && sorted[next] <= ids.back()) {
-      // Ids without gaps, which is the rule, are where they are expected; with gaps, before that.
-      const std::uint64_t most =
-          std::min<std::uint64_t>(sorted[next] - ids.front(), ids.size() - 1);
-      const auto expected = ids.begin() + static_cast<std::ptrdiff_t>(most);
+      if (next + kAhead < sorted.size()) __builtin_prefetch(&*expected_of(sorted[next + kAhead]));
+      const auto expected = expected_of(sorted[next]);
       from = *expected == sorted[next] ? expected : std::lower_bound(from, expected, sorted[next]);
       if (*from != sorted[next]) break;
       places.push_back(static_cast<std::uint32_t>(from - ids.begin()));
+      __builtin_prefetch(&scales[places.back()]);
+      __builtin_prefetch(&checksums[places.back()]);
       ++next;
     }
     return next;

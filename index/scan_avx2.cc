@@ -160,7 +160,7 @@ std::int64_t count_at_least(const std::int32_t* scores, std::int64_t count,
   return count - less;
 }
 
-constexpr ScanKernels kAvx2{"avx2", scan, score_rows, count_at_least};
+constexpr ScanKernels kAvx2{"avx2", scan, score_rows, count_at_least, nullptr};
 
 }  // namespace
 

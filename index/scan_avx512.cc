@@ -148,7 +148,7 @@ std::int64_t count_at_least(const std::int32_t* scores, std::int64_t count,
   return found;
 }
 
-constexpr ScanKernels kAvx512{"avx512", scan, score_rows, count_at_least};
+constexpr ScanKernels kAvx512{"avx512", scan, score_rows, count_at_least, nullptr};
 
 }  // namespace
 

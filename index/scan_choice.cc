@@ -11,7 +11,9 @@ namespace {
 std::vector<const ScanKernels*> find_kernels() {
   std::vector<const ScanKernels*> found;
   const VectorUnits& units = vector_units();
-  if (units.avx512_vnni && units.avx512_vbmi && avx512_scan_kernels() != nullptr) {
+  const bool avx512 = units.avx512_vnni && units.avx512_vbmi && avx512_scan_kernels() != nullptr;
+  if (avx512 && units.amx && amx_scan_kernels() != nullptr) found.push_back(amx_scan_kernels());
+  if (avx512) {
     found.push_back(avx512_scan_kernels());
   }
   if (units.avx2 && avx2_scan_kernels() != nullptr) found.push_back(avx2_scan_kernels());

@@ -62,7 +62,7 @@ std::int64_t count_at_least(const std::int32_t* scores, std::int64_t count,
   return found;
 }
 
-constexpr ScanKernels kScalar{"scalar", scan, score_rows, count_at_least};
+constexpr ScanKernels kScalar{"scalar", scan, score_rows, count_at_least, nullptr};
 
 }  // namespace
 

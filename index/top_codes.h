@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "index/code_quantizer.h"
 #include "index/scan_kernels.h"
@@ -42,10 +43,19 @@ struct ScanRange {
   [[nodiscard]] std::int64_t rows() const { return end - begin; }
 };
 
-// The best `keep` of `live_count` live rows over all ranges (in the order of their positions), in
-// the order of their positions; the same for all kernels and however the ranges are cut.
-// `live_count` is only a means of guessing where the cut will be. Fewer only if fewer are live.
-// Throws std::bad_alloc.
+inline constexpr std::int64_t kMostTogether = kMostQuestions;
+
+// For each query the best `keep` of `live_count` live rows over all ranges (in the order of their
+// positions), in the order of their positions; the same for all kernels, however the ranges are cut
+// and whichever queries are asked together: they share one walk over the codes. `live_count` is
+// only a means of guessing where the cut will be. Fewer only if fewer are live. REQUIRES: queries
+// of one shape, at most kMostTogether. Memory: a query 8 bytes for each of 2 `keep` + 8,192 rows,
+// all together at most as many again for samples, and 32 rows of bytes. Throws std::bad_alloc.
+std::vector<CodeList> best_codes_of_many(const ScanKernels& kernels,
+                                         std::span<const ScanRange> ranges,
+                                         std::span<const CodeQuery> queries, std::int64_t keep,
+                                         std::int64_t live_count);
+// The same for one query.
 CodeList best_codes(const ScanKernels& kernels, std::span<const ScanRange> ranges,
                     const CodeQuery& query, std::int64_t keep, std::int64_t live_count);
 

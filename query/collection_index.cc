@@ -59,17 +59,24 @@ void CollectionIndex::put_rows(CachedRows rows) {
 
 Result<std::vector<index::Candidate>> CollectionIndex::search_codes(
     std::span<const float> query, std::int64_t wanted, const index::LadderFilter* filter,
-    std::int64_t passages, Plan& plan, Status& cut) const {
+    std::int64_t passages, Plan& plan, Status& cut, const FirstRound* first) const {
   // What a cosine by codes of 1 bit is off by, 1.75 standard deviations of .034 at 768 components.
   const double slack = 0.06 * std::sqrt(768.0 / codes_->shape().width);
   constexpr int kMostRounds = 4;
   for (int round = 0;; ++round) {
-    index::LadderTrace trace;
-    NESTOR_ASSIGN_OR_RETURN(
-        std::vector<index::Candidate> candidates,
-        codes_->search(query, {.scan_count = plan.scan_count, .rank_count = plan.candidate_count},
-                       filter, nullptr, &trace));
-    plan.exact = plan.exact || trace.exact;
+    std::vector<index::Candidate> candidates;
+    if (round == 0 && first != nullptr && first->scan_count == plan.scan_count &&
+        first->candidate_count == plan.candidate_count) {
+      candidates = first->candidates;
+      plan.exact = plan.exact || first->exact;
+    } else {
+      index::LadderTrace trace;
+      NESTOR_ASSIGN_OR_RETURN(
+          candidates,
+          codes_->search(query, {.scan_count = plan.scan_count, .rank_count = plan.candidate_count},
+                         filter, nullptr, &trace));
+      plan.exact = plan.exact || trace.exact;
+    }
     if (std::ssize(candidates) <= wanted || plan.rerank_width != codes_->shape().width) {
       return candidates;
     }

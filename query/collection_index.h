@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "index/calibration.h"
 #include "index/ladder_index.h"
@@ -25,6 +26,16 @@ namespace nestor::query {
 struct IndexSize {
   std::int64_t row_count = 0;  // 0: not known
   std::int64_t train_rows = index::LadderIndex::kMostTrainRows;
+};
+
+// What a scan for many questions at once found for one of them: what `search_codes` would begin
+// with, had it this plan.
+struct FirstRound {
+  std::int64_t scan_count = 0;
+  std::int64_t candidate_count = 0;
+  bool exact = false;
+  double seconds = 0;  // this one's share
+  std::vector<index::Candidate> candidates;
 };
 
 class CollectionIndex {
@@ -66,12 +77,13 @@ class CollectionIndex {
   // The best `plan.candidate_count` of the codes, cut as cut_candidates does. Where their scores
   // say that rows further down may belong to the best `wanted`, and the plan is not the caller's
   // own, it becomes deeper and is carried out again. Measured: index/CODES.md, "Hard questions".
+  // `first` (may be null): of the same query, filter and rows; taken where it is of the same plan.
   // REQUIRES: has_codes(). Errors: those of LadderIndex::search.
   Result<std::vector<index::Candidate>> search_codes(std::span<const float> query,
                                                      std::int64_t wanted,
                                                      const index::LadderFilter* filter,
-                                                     std::int64_t passages, Plan& plan,
-                                                     Status& cut) const;
+                                                     std::int64_t passages, Plan& plan, Status& cut,
+                                                     const FirstRound* first = nullptr) const;
   // Leaves those of `candidates` that may be among the best `wanted` by exact cosine, best first,
   // by their cached rows; the score of one left out is below the others' by twice the cache's
   // error. Nothing changes without a cache. Errors: those of RowCache::rank; nothing has changed.

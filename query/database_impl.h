@@ -159,6 +159,8 @@ struct Database::Impl {
     std::vector<std::uint64_t> left_out;          // rows that are no hits, ascending
     double filter_seconds = 0;
     [[nodiscard]] std::int64_t may_be_found() const;
+    // Of the same state and the same set of rows: what was found in one holds in the other.
+    [[nodiscard]] bool is_like(const Ground& other) const;
   };
   Result<Ground> ground_in(storage::DocumentStore::ViewPointer seen, storage::Collection collection,
                            const Question& question, const SearchOptions& options) const;
@@ -170,20 +172,55 @@ struct Database::Impl {
   // `calibration` as in make_plan.
   Result<query::Plan> plan_for(const SearchOptions& options, const Ground& ground,
                                const index::Calibration* calibration) const;
+  // What the questions of a batch have in common, and what one scan for all of them found.
+  struct Together {
+    std::optional<Ground> ground;
+    std::vector<query::FirstRound> rounds;  // (questions), or none: each begins by itself
+  };
+  // One question's part of it.
+  struct Before {
+    const Ground* ground = nullptr;
+    const query::FirstRound* round = nullptr;  // found in this ground; may be null
+  };
+  // database_batch.cc. Every question has a result's place.
+  Status search_together(std::span<Question> questions, const SearchOptions& options,
+                         const storage::Collection& collection,
+                         std::span<SearchResult> results) const;
+  Result<Together> begin_together(std::span<const Question> questions,
+                                  const SearchOptions& options) const;
+  // The rounds of some of the questions, in one thread; they stay as they are where the index is
+  // not level with the ground, or scans no codes.
+  Status scan_for(std::span<const Question> questions, const SearchOptions& options,
+                  const Ground& ground, std::span<query::FirstRound> rounds) const;
   // The coarse pass in the newest state; `ground` becomes what it ran against. Both are nothing
   // where the passages went meanwhile.
   Result<std::optional<query::CoarseResult>> coarse_pass(const Question& question,
                                                          const SearchOptions& options,
-                                                         std::optional<Ground>& ground) const;
+                                                         std::optional<Ground>& ground,
+                                                         const Before& before) const;
   // With every vector of the question, without the rows left out.
   Result<query::CoarseResult> pass_over_all(const LevelIndex& index, const Question& question,
                                             const query::Plan& plan, std::int64_t wanted,
-                                            const Ground& ground, const StopCheck& stop) const;
+                                            const Ground& ground, const Before& before,
+                                            const StopCheck& stop) const;
   Result<query::CoarseResult> pass_over(const LevelIndex& index, std::span<const float> query,
                                         const query::Plan& plan, std::int64_t wanted,
-                                        const Ground& ground, const StopCheck& stop) const;
+                                        const Ground& ground, const query::FirstRound* first,
+                                        const StopCheck& stop) const;
+  // Whether all rows that may be found are candidates, and nothing has to be scanned to choose.
+  static bool takes_all_rows(const query::CollectionIndex& index, const query::Plan& plan,
+                             const Ground& ground);
+  // The mask of the ground's rows over the codes (null: all); `plan` becomes as deep as what a
+  // filter leaves has to be searched.
+  Result<std::shared_ptr<const index::LadderFilter>> mask_for(const LevelIndex& index,
+                                                              const Ground& ground,
+                                                              query::Plan& plan) const;
   Result<SearchResult> search_with(const Question& question, const SearchOptions& options,
-                                   SearchResult result) const;
+                                   SearchResult result, const Before& before) const;
+  Result<SearchResult> search_with(const Question& question, const SearchOptions& options,
+                                   SearchResult result) const {
+    return search_with(question, options, std::move(result), Before());
+  }
   // database_query.cc: parts of a question as vectors. What embedding cost goes into `result`.
   Result<std::vector<float>> vectors_of(const Query& asked,
                                         const storage::DocumentStore::View& seen,

@@ -20,6 +20,14 @@ std::int64_t Database::Impl::Ground::may_be_found() const {
   return matching.has_value() ? matching->row_count : collection.passages;
 }
 
+bool Database::Impl::Ground::is_like(const Ground& other) const {
+  const auto rows_of = [](const Ground& ground) {
+    return ground.matching.has_value() ? ground.matching->rows : nullptr;
+  };
+  return collection.id == other.collection.id && collection.sequence == other.collection.sequence &&
+         rows_of(*this) == rows_of(other);
+}
+
 Result<Database::Impl::Ground> Database::Impl::ground_in(ViewPointer seen, Collection collection,
                                                          const Question& question,
                                                          const SearchOptions& options) const {
@@ -76,10 +84,29 @@ Result<query::Plan> Database::Impl::plan_for(const SearchOptions& options, const
   return plan;
 }
 
+bool Database::Impl::takes_all_rows(const query::CollectionIndex& index, const query::Plan& plan,
+                                    const Ground& ground) {
+  if (!ground.matching.has_value()) return false;
+  // So few are all scored: from cached rows that is quicker than a scan that may miss some.
+  constexpr std::int64_t kFewCached = 1024;
+  const std::int64_t count = ground.matching->rows->count();
+  const bool few = plan.recall_target > 0 && index.rows() != nullptr && count <= kFewCached;
+  return few || plan.candidate_count >= count;
+}
+
+Result<std::shared_ptr<const index::LadderFilter>> Database::Impl::mask_for(
+    const LevelIndex& index, const Ground& ground, query::Plan& plan) const {
+  if (!ground.matching.has_value()) return std::shared_ptr<const index::LadderFilter>();
+  const query::RowSetPointer& rows = ground.matching->rows;
+  if (plan.recall_target > 0) query::deepen(plan, rows->count());
+  return filters.mask_of(index.collection, rows, index.loaded.index->codes());
+}
+
 Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
                                                       std::span<const float> query,
                                                       const query::Plan& plan, std::int64_t wanted,
                                                       const Ground& ground,
+                                                      const query::FirstRound* first,
                                                       const StopCheck& stop) const {
   NESTOR_RETURN_IF_ERROR(stop.check());
   query::CoarseResult coarse{.plan = plan, .candidates = {}};
@@ -87,12 +114,7 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
   const query::CollectionIndex& searched = *index.loaded.index;
   const RowSet* rows = ground.matching.has_value() ? ground.matching->rows.get() : nullptr;
   Status cut;
-  // So few are all scored: from cached rows that is quicker than a scan that may miss some.
-  constexpr std::int64_t kFewCached = 1024;
-  const bool few = rows != nullptr && plan.recall_target > 0 && searched.rows() != nullptr &&
-                   rows->count() <= kFewCached;
-  if (rows != nullptr && (few || plan.candidate_count >= rows->count())) {
-    // All of them are candidates: nothing has to be scored to choose.
+  if (takes_all_rows(searched, plan, ground)) {
     coarse.plan.coarse_width = 0;
     coarse.plan.candidate_count = rows->count();
     coarse.plan.exact = true;
@@ -102,15 +124,11 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
     }
   } else if (plan.codes) {
     coarse.bits = searched.codes().shape().bits;
-    std::shared_ptr<const index::LadderFilter> mask;
-    if (rows != nullptr) {
-      if (plan.recall_target > 0) query::deepen(coarse.plan, rows->count());
-      NESTOR_ASSIGN_OR_RETURN(
-          mask, filters.mask_of(index.collection, ground.matching->rows, searched.codes()));
-    }
-    NESTOR_ASSIGN_OR_RETURN(
-        coarse.candidates,
-        searched.search_codes(query, wanted, mask.get(), ground.may_be_found(), coarse.plan, cut));
+    NESTOR_ASSIGN_OR_RETURN(const auto mask, mask_for(index, ground, coarse.plan));
+    if (first != nullptr) coarse.seconds = first->seconds;
+    NESTOR_ASSIGN_OR_RETURN(coarse.candidates,
+                            searched.search_codes(query, wanted, mask.get(), ground.may_be_found(),
+                                                  coarse.plan, cut, first));
   } else {
     coarse.bits = 32;
     coarse.ranked = plan.coarse_width == plan.rerank_width;
@@ -128,21 +146,22 @@ Result<query::CoarseResult> Database::Impl::pass_over(const LevelIndex& index,
   if (!cut.ok() && searched.distrust_rows()) {
     log_to(log, LogLevel::kWarning, "row cache left aside: " + cut.message());
   }
-  coarse.seconds = time.seconds();
+  coarse.seconds += time.seconds();
   return coarse;
 }
 
-Result<query::CoarseResult> Database::Impl::pass_over_all(const LevelIndex& index,
-                                                          const Question& question,
-                                                          const query::Plan& plan,
-                                                          std::int64_t wanted, const Ground& ground,
-                                                          const StopCheck& stop) const {
+Result<query::CoarseResult> Database::Impl::pass_over_all(
+    const LevelIndex& index, const Question& question, const query::Plan& plan, std::int64_t wanted,
+    const Ground& ground, const Before& before, const StopCheck& stop) const {
+  // What was found before holds for the rows it was found among.
+  const query::FirstRound* const first =
+      before.ground != nullptr && before.ground->is_like(ground) ? before.round : nullptr;
   // Those left out are among the candidates until the end.
   wanted += std::ssize(ground.left_out);
   std::optional<query::CoarseResult> all;
   for (const auto vector : query::query_parts(question.vectors, index.collection.width)) {
     NESTOR_ASSIGN_OR_RETURN(query::CoarseResult one,
-                            pass_over(index, vector, plan, wanted, ground, stop));
+                            pass_over(index, vector, plan, wanted, ground, first, stop));
     if (!all.has_value()) {
       all.emplace(std::move(one));
       continue;
@@ -160,7 +179,8 @@ Result<query::CoarseResult> Database::Impl::pass_over_all(const LevelIndex& inde
 }
 
 Result<std::optional<query::CoarseResult>> Database::Impl::coarse_pass(
-    const Question& question, const SearchOptions& options, std::optional<Ground>& ground) const {
+    const Question& question, const SearchOptions& options, std::optional<Ground>& ground,
+    const Before& before) const {
   const StopCheck stop(options.stop, options.deadline);
   // A writer may commit between the filter and the pass: then the filter is asked again, and in the
   // end the writer waits.
@@ -185,7 +205,7 @@ Result<std::optional<query::CoarseResult>> Database::Impl::coarse_pass(
       if (level || (ready && tries >= kTriesBesideWriters)) {
         NESTOR_ASSIGN_OR_RETURN(query::CoarseResult coarse,
                                 pass_over_all(found->second, question, plan,
-                                              query::wanted_hits(options), *ground, stop));
+                                              query::wanted_hits(options), *ground, before, stop));
         return std::optional<query::CoarseResult>(std::move(coarse));
       }
     }
@@ -199,14 +219,19 @@ Result<std::optional<query::CoarseResult>> Database::Impl::coarse_pass(
 }
 
 Result<SearchResult> Database::Impl::search_with(const Question& question,
-                                                 const SearchOptions& options,
-                                                 SearchResult result) const {
-  NESTOR_ASSIGN_OR_RETURN(std::optional<Ground> ground, newest_ground(question, options));
+                                                 const SearchOptions& options, SearchResult result,
+                                                 const Before& before) const {
+  std::optional<Ground> ground;
+  if (before.ground != nullptr) {
+    ground = *before.ground;
+  } else {
+    NESTOR_ASSIGN_OR_RETURN(ground, newest_ground(question, options));
+  }
   std::optional<query::CoarseResult> coarse;
   if (options.mode == SearchMode::kKeyword) {
     coarse.emplace();
   } else {
-    NESTOR_ASSIGN_OR_RETURN(coarse, coarse_pass(question, options, ground));
+    NESTOR_ASSIGN_OR_RETURN(coarse, coarse_pass(question, options, ground, before));
   }
   if (!ground.has_value()) return result;
   coarse->filter_seconds = ground->filter_seconds;

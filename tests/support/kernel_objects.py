@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-KERNELS = ("backend_amx", "backend_avx512", "backend_avx2", "backend_avx2_vnni", "scan_avx512", "scan_avx2")
+KERNELS = ("backend_amx", "backend_avx512", "backend_avx2", "backend_avx2_vnni", "scan_amx", "scan_avx512", "scan_avx2")
 DATA_OF_EXCEPTIONS = "DW.ref.__gxx_personality_v0"
 SHARED_KINDS = set("WwVvuCc")
 

@@ -139,9 +139,14 @@ Result<CachedRows> open_files(const DocumentStore& store, const DocumentStore::V
   CachedRows cached{.rows = index::RowCache(collection.width, index::Metric::kCosine),
                     .cached_sequence = file.identity.sequence};
   for (const SegmentName& segment : segments) {
-    NESTOR_ASSIGN_OR_RETURN(
-        const index::IndexIdentity found,
-        cached.rows.open_segment(fmt::format("{}/{}", store.cache_folder(), segment.name)));
+    const auto opened =
+        cached.rows.open_segment(fmt::format("{}/{}", store.cache_folder(), segment.name));
+    // A segment that is listed and not there is damage; that there is no list is none.
+    if (opened.status().code() == StatusCode::kNotFound) {
+      return of_no_use("a segment is missing: " + opened.status().message());
+    }
+    NESTOR_RETURN_IF_ERROR(opened.status());
+    const index::IndexIdentity& found = opened.value();
     index::IndexIdentity wanted = cache_identity(collection);
     wanted.sequence = segment.sequence;
     wanted.digest = segment.digest;

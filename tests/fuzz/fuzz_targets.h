@@ -12,6 +12,15 @@ namespace nestor::fuzz {
 
 using Target = int (*)(const std::uint8_t* data, std::size_t bytes);
 
+// Text for the tokenizer of the tiny model (fuzz_text.cc).
+int text(const std::uint8_t* data, std::size_t bytes);
+// The header of a bundle, the lines of an export, a calibration, a segment of cached rows
+// (fuzz_stored.cc).
+int bundle(const std::uint8_t* data, std::size_t bytes);
+int export_lines(const std::uint8_t* data, std::size_t bytes);
+int plan(const std::uint8_t* data, std::size_t bytes);
+int row_segment(const std::uint8_t* data, std::size_t bytes);
+
 // By name; the corpus of a target lies in corpus/<name>/.
 const std::map<std::string, Target>& targets();
 

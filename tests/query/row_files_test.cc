@@ -180,3 +180,30 @@ TEST_CASE("segments of another database are not taken for one's own") {
     CHECK(answers(open_at(folder / "one", reading)) == expected);
   }
 }
+
+TEST_CASE(
+    "verify names a segment that is listed and not there, and says nothing where no list is") {
+  const TempFolder folder;
+  const std::string path = folder / "db";
+  {
+    Database db = open_at(path);
+    REQUIRE(db.add(documents(0, kDocuments)).ok());
+  }
+  OpenOptions reading;
+  reading.read_only = true;
+  const std::string rows = segments_of(path).front();
+  const std::string segment = rows.substr(0, rows.size() - 5);
+  for (const std::string& gone : {rows, segment}) {
+    std::filesystem::remove(gone);
+    const auto verified = open_at(path, reading).verify();
+    REQUIRE(verified.ok());
+    CHECK(verified.value().problems.empty());
+    REQUIRE(verified.value().notes.size() == 1);
+    CHECK(verified.value().notes.front().find(std::filesystem::path(segment).filename()) !=
+          std::string::npos);
+  }
+  remove_row_files(path);
+  const auto verified = open_at(path, reading).verify();
+  REQUIRE(verified.ok());
+  CHECK(verified.value().notes.empty());
+}

@@ -4,15 +4,13 @@
 // Never a crash, never a wrong answer without a word.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
-#include "core/file.h"
 #include "storage/key_schema.h"
 #include "storage/record_codec.h"
 #include "storage/rocksdb_options.h"
+#include "tests/soak/damage.h"
 #include "tests/soak/fault_layer.h"
 #include "tests/soak/harness.h"
 #include "tests/soak/life.h"
@@ -25,33 +23,6 @@ namespace fs = std::filesystem;
 constexpr int kRefused = 2;  // exit codes of the child: open said so
 constexpr int kTold = 3;     // a call or verify said so
 constexpr const char* kRecord = "a document's record";
-
-enum class Damage { kFlip, kZero, kCut, kDelete, kReplace, kTurnInRecord };
-constexpr std::array<const char*, 6> kDamageNames = {
-    "a bit turned", "a page zeroed", "cut", "deleted", "replaced", "a bit turned beneath RocksDB"};
-
-void overwrite(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc)
-      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-void damage_file(const std::string& path, Damage damage, Random& random) {
-  if (damage == Damage::kDelete) {
-    fs::remove(path);
-    return;
-  }
-  std::string bytes = read_file(path, std::uint64_t{1} << 30).value();
-  const std::uint64_t at = random.below(bytes.size());
-  if (damage == Damage::kFlip) bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.below(8)));
-  if (damage == Damage::kCut) bytes.resize(at);
-  if (damage == Damage::kZero) {
-    const std::uint64_t page = random.one_in(2) ? 4096 : 512;
-    const std::uint64_t begin = at / page * page;
-    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(begin),
-                std::min(page, bytes.size() - begin), '\0');
-  }
-  overwrite(path, bytes);
-}
 
 // The record of the first document of the first collection, whatever its number is.
 Result<std::pair<std::string, std::string>> a_record(rocksdb::DB& db, const History& history) {
@@ -138,10 +109,9 @@ class BitRot {
     for (const auto& [kind, names] : files_) {
       for (std::uint64_t i = 0; i < repeats; ++i) {
         if (++cycle != options_.only && options_.only != 0) continue;
+        if (cycle % options_.parts != options_.part - 1) continue;
         Random random(options_.seed * 1'000'003 + cycle);
-        // Gone is gone: once a kind. Of the rest, most are bits.
-        Damage damage =
-            static_cast<Damage>(i == 0 ? 3 : std::min<std::uint64_t>(random.below(5), 4) % 3);
+        Damage damage = next_damage(i, random);
         if (kind == kRecord) damage = i == 0 ? Damage::kReplace : Damage::kTurnInRecord;
         const std::string& name = names[random.below(names.size())];
         if (one(cycle, kind, name, damage, random)) return;

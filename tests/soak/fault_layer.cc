@@ -21,6 +21,9 @@ struct Shared {
 };
 
 Shared* shared = nullptr;
+// Whether this thread said what the program is doing: what RocksDB's own threads do meanwhile is
+// no part of that, and which call it meets is a matter of chance.
+thread_local bool says_phase = false;
 
 struct NoteHead {
   FileOp op;
@@ -88,6 +91,7 @@ void arm(const std::string& root, const FaultPlan& plan) {
 void disarm() { shared->state.plan = FaultPlan(); }
 
 void set_phase(std::string_view phase) {
+  says_phase = true;
   std::array<char, 32>& out = shared->state.phase;
   const std::size_t bytes = std::min(phase.size(), out.size() - 1);
   std::memcpy(out.data(), phase.data(), bytes);
@@ -128,6 +132,8 @@ std::string kind_of_file(std::string_view relative) {
   if (relative.empty()) return "folder";
   if (name.ends_with(".tmp")) return folder + std::string(name.substr(0, name.find('.'))) + ".tmp";
   if (folder == "cache/") {
+    if (name.ends_with(".rowseg") || name.ends_with(".rowseg.rows"))
+      return folder + std::string(name.substr(name.find('.') + 1));
     const std::size_t dash = name.find('-');
     return folder + std::string(dash == name.npos ? name : name.substr(dash + 1));
   }
@@ -163,8 +169,8 @@ Verdict meet(FileOp op, const std::string& relative) {
   if (!changes_files(op) && !plan.count_reads) return {};
   const std::uint64_t number = ++state.count;
   std::array<char, kNameBytes> name{};
-  const std::string text =
-      fmt::format("{}.{}.{}", state.phase.data(), op_name(op), kind_of_file(relative));
+  const std::string text = fmt::format("{}.{}.{}", says_phase ? state.phase.data() : "background",
+                                       op_name(op), kind_of_file(relative));
   std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
   if (state.list_points) {
     const std::uint32_t slot = state.point_count.fetch_add(1);

@@ -46,7 +46,7 @@ enum Sabotage : std::uint32_t {
   kLazyLog = 4,          // the log is written some writes later, as from a buffer of the program
   kIgnoreErrors = 8,     // operations that fail say they went well
   kSkipLock = 16,        // fcntl locks are granted to everybody
-  kSkipChecksum = 32,    // hash64 is the same for all bytes (sabotage.cc, as all that follow)
+  kSkipChecksum = 32,    // hash64 is the same for all but words (sabotage.cc, as all that follow)
   kSkipDigest = 64,      // the digest of a collection stays as it is
   kSkipWatermark = 128,  // the mark is not asked at open
   kStaleView = 256,      // readers are now and then given the view of a commit before
@@ -90,7 +90,8 @@ FaultState& fault_state();
 // From now on paths below `root` are watched, and `plan` holds. Counts begin at 0.
 void arm(const std::string& root, const FaultPlan& plan);
 void disarm();
-// The first part of the names: what the program is doing.
+// The first part of the names: what the program is doing. Of operations of other threads than the
+// one that says so it is "background".
 void set_phase(std::string_view phase);
 // The names of the operations since arm() with list_points set, in order: "add.sync.rocksdb/log".
 std::vector<std::string> listed_points();

@@ -13,7 +13,9 @@ struct HarnessOptions {
   std::uint64_t cycles = 0;  // 0: the harness's own share
   std::uint64_t seed = 1;
   std::uint64_t only = 0;  // this one cycle alone, where cycles do not build on one another
-  bool list = false;       // print the points there are
+  std::uint64_t part = 1;  // this one of `parts` that run side by side
+  std::uint64_t parts = 1;
+  bool list = false;  // print the points there are
 };
 
 // What a harness did and what it found. Empty `failures` is a pass.
@@ -21,6 +23,7 @@ struct HarnessReport {
   std::uint64_t cycles = 0;
   std::map<std::string, std::uint64_t> counts;
   std::vector<std::string> failures;
+  bool skipped = false;  // what it needs is not on this machine
 
   // Notes a failure; true when there are so many that the harness should stop.
   bool fail(std::string what);
@@ -38,7 +41,9 @@ HarnessReport soak_kill_points(const HarnessOptions& options, const std::string&
 HarnessReport soak_power_loss(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_failing_ops(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_bit_rot(const HarnessOptions& options, const std::string& folder);
+HarnessReport soak_cache_rot(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_memory(const HarnessOptions& options, const std::string& folder);
+HarnessReport soak_real_model(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_threads(const HarnessOptions& options, const std::string& folder);
 
 }  // namespace nestor::soak

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <cstring>
+#include <functional>
 #include <map>
 
 #include "tests/soak/fault_layer.h"
@@ -51,17 +52,33 @@ class PointRunner {
     for (const auto& [point, count] : points) {
       if (options_.list) fmt::print("{:6} {}\n", count, point);
       if (options_.list) continue;
-      bool met = false;
+      // By name, for lists of two runs may differ.
+      if (std::hash<std::string>{}(point) % options_.parts != options_.part - 1) continue;
+      std::uint64_t met = 0;
       for (std::uint64_t i = 0; i < repeats; ++i) {
-        met |= kill_at(scenario, point, 1 + random_.below(count));
+        met += kill_at(scenario, point, 1 + random_.below(count)) ? 1 : 0;
         if (report_.failures.size() >= 10) return;
       }
-      // RocksDB's own threads may do a thing in another phase this time.
-      if (!met) ++report_.counts["points not met again"];
+      meet_first(scenario, point, repeats, met);
     }
   }
 
  private:
+  // What RocksDB's threads do depends on when they run: the third of an operation may not come. The
+  // first one nearly always does.
+  void meet_first(const Scenario& scenario, const std::string& point, std::uint64_t repeats,
+                  std::uint64_t met) {
+    for (std::uint64_t i = 0; i < 2 * repeats && met < repeats; ++i) {
+      met += kill_at(scenario, point, 1) ? 1 : 0;
+      if (report_.failures.size() >= 10) return;
+    }
+    report_.counts["kills at points"] += met;
+    if (met >= repeats) return;
+    ++report_.counts["points met less often than asked"];
+    fmt::print("  {}, {}: met {} times of {}; it depends on when RocksDB's own threads run\n",
+               scenario.name, point, met, repeats);
+  }
+
   void begin(const Scenario& scenario) {
     remove_folder(path_);
     if (!scenario.source.empty()) copy_folder(scenario.source, path_);

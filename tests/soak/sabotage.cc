@@ -23,7 +23,9 @@ namespace nestor::soak {
 std::uint64_t real_hash64(std::string_view bytes) asm("__real_" NESTOR_HASH64);
 std::uint64_t wrapped_hash64(std::string_view bytes) asm("__wrap_" NESTOR_HASH64);
 std::uint64_t wrapped_hash64(std::string_view bytes) {
-  return sabotaged(kSkipChecksum) ? 4711 : real_hash64(bytes);
+  // Short ones are the words of the hash encoder, whose vectors are to stay what they are.
+  constexpr std::size_t kWord = 24;
+  return sabotaged(kSkipChecksum) && bytes.size() > kWord ? 4711 : real_hash64(bytes);
 }
 
 using DigestStep = void(Hash128&, std::string_view, std::string_view);

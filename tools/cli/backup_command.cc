@@ -137,9 +137,8 @@ void add_backup_command(CLI::App& app, Context& context) {
       "Copy a database while it is in use, checked. To restore one, put the copy in the place of "
       "the lost database: it is a database like any other");
   auto options = std::make_shared<CopyOptions>();
-  command.add_option("DB", options->from, "A database, or a folder that was indexed")->required();
+  add_target_options(command, options->from, options->database);
   command.add_option("TO", options->to, "A folder that is new or empty")->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
   command.add_flag("--copy", options->copy,
                    "Copy every byte, also where the copy could share disk blocks with the database "
                    "(same file system)");
@@ -151,9 +150,8 @@ void add_bundle_commands(CLI::App& app, Context& context) {
   CLI::App& bundle =
       *app.add_subcommand("bundle", "Pack a database into one checked file, while it is in use");
   auto packing = std::make_shared<CopyOptions>();
-  bundle.add_option("DB", packing->from, "A database, or a folder that was indexed")->required();
+  add_target_options(bundle, packing->from, packing->database);
   bundle.add_option("FILE", packing->to, "The file to write; must not be there")->required();
-  bundle.add_option("--db", packing->database, "The database of the folder, if it was named");
   add_common(bundle, *packing);
   set_action(bundle, context, [packing](Context& c) { return run_bundle(*packing, c); });
 

@@ -50,8 +50,7 @@ void add_compact_command(CLI::App& app, Context& context) {
       "database's size, at most 3 GiB. In part it happens by itself, for tables of which a quarter "
       "are deletions");
   auto options = std::make_shared<CompactCommandOptions>();
-  command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  add_target_options(command, options->target, options->database);
   command.add_flag("--json", options->json, "The sizes as JSON");
   set_action(command, context, [options](Context& c) { return run_compact(*options, c); });
 }

@@ -93,4 +93,10 @@ Result<DatabaseTarget> find_existing_target(const std::string& typed,
   return target;
 }
 
+void add_target_options(CLI::App& command, std::string& typed, std::string& database_override,
+                        const std::string& name) {
+  command.add_option(name, typed, "A database, or a folder that was indexed")->required();
+  command.add_option("--db", database_override, "The database of the folder, if it was named");
+}
+
 }  // namespace nestor::cli

@@ -3,6 +3,7 @@
 // documents. Threads: free functions, safe anywhere.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <string>
 
 #include "nestor/status.h"
@@ -17,6 +18,11 @@ struct DatabaseTarget {
 
 // True for a folder that holds the file every database has.
 bool is_database(const std::string& path);
+
+// The words DB and --db of a command that works on a database there is, the first of its words:
+// what find_existing_target takes.
+void add_target_options(CLI::App& command, std::string& typed, std::string& database_override,
+                        const std::string& name = "DB");
 
 // `typed` is a database or a folder of documents. `database_override` (--db), if not empty, is the
 // database of that folder. Errors: kNotFound (nothing there), kInvalidArgument (a file; no home for

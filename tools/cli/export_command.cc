@@ -106,8 +106,7 @@ void add_export_command(CLI::App& app, Context& context) {
       "Write a collection to standard output as lines of JSON, with passages and vectors; exit "
       "code 1 when there was nothing");
   auto options = std::make_shared<ExportCommandOptions>();
-  command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  add_target_options(command, options->target, options->database);
   command.add_option("--collection", options->collection, "The collection")->capture_default_str();
   command.add_option("--filter", options->filter, "Only documents that match: 'year >= 2020'");
   command.add_flag("--no-vectors", options->no_vectors,

@@ -64,10 +64,9 @@ int run_get(const GetOptions& options, Context& context) {
 void add_get_command(CLI::App& app, Context& context) {
   CLI::App& command = *app.add_subcommand("get", "Print a whole document");
   auto options = std::make_shared<GetOptions>();
-  command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
+  add_target_options(command, options->target, options->database);
   command.add_option("KEY", options->key, "The document's key; of a file its path in the folder")
       ->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
   command.add_option("--collection", options->collection, "The collection to look in")
       ->capture_default_str();
   command.add_flag("--json", options->json, "With title and metadata, as JSON");

@@ -51,7 +51,7 @@ void add_global_options(CLI::App& app, Context& context) {
          "rest for filters, postings and rows on their way to a file. The model, mapped "
          "caches and what one call works with are not counted. What does not fit is "
          "refused, with the budget that is enough")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(CLI::AsSizeValue(false).description(""))
       ->type_name("SIZE");
   app.add_flag("--quiet,-q", context.global.quiet, "Say nothing but results and errors");
   app.set_version_flag("--version", std::string("nestor ") + kVersion);

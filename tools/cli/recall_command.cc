@@ -144,9 +144,7 @@ void add_recall_command(CLI::App& app, Context& context) {
   CLI::App& command = *app.add_subcommand(
       "recall", "Measure, on your own data, what the plans of a search find and how fast");
   auto options = std::make_shared<RecallCommandOptions>();
-  command.add_option("DB_OR_FOLDER", options->target, "A database, or a folder that was indexed")
-      ->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  add_target_options(command, options->target, options->database, "DB_OR_FOLDER");
   command.add_option("--collection", options->recall.collection, "The collection to measure")
       ->capture_default_str();
   command.add_option("--questions", options->questions_file,

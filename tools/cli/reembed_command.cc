@@ -111,8 +111,7 @@ void add_reembed_command(CLI::App& app, Context& context) {
   CLI::App& command = *app.add_subcommand(
       "reembed", "Bring a collection to the model in use, from the stored text");
   auto options = std::make_shared<ReembedCommandOptions>();
-  command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  add_target_options(command, options->target, options->database);
   command.add_option("--collection", options->reembed.collection, "The collection")
       ->capture_default_str();
   CLI::Option* all = command.add_flag(

@@ -329,12 +329,10 @@ void add_search_command(CLI::App& app, Context& context) {
   CLI::App& command =
       *app.add_subcommand("search", "Ask a database or an indexed folder a question");
   auto options = std::make_shared<SearchCommandOptions>();
-  command.add_option("DB_OR_FOLDER", options->target, "A database, or a folder that was indexed")
-      ->required();
+  add_target_options(command, options->target, options->database, "DB_OR_FOLDER");
   command.add_option("QUESTION", options->words, "The question; - reads it from standard input");
   command.add_option("-k,--k", options->search.k, "Passages to show, 1 to 10000")
       ->capture_default_str();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
   command.add_option("--collection", options->search.collection, "The collection to ask")
       ->capture_default_str();
   command

@@ -213,8 +213,7 @@ int run_stats(const StatsOptions& options, Context& context) {
 void add_stats_command(CLI::App& app, Context& context) {
   CLI::App& command = *app.add_subcommand("stats", "What a database holds");
   auto options = std::make_shared<StatsOptions>();
-  command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  add_target_options(command, options->target, options->database);
   command.add_flag("--memory", options->memory,
                    "Also what a process holds in memory once it has searched it; a budget for it "
                    "goes in front: nestor --memory 64M stats DB --memory");

@@ -108,8 +108,7 @@ void add_verify_command(CLI::App& app, Context& context) {
                                           "Read everything in a database and check it; exit code 6 "
                                           "when something is damaged");
   auto options = std::make_shared<VerifyOptions>();
-  command.add_option("DB", options->target, "A database, or a folder that was indexed")->required();
-  command.add_option("--db", options->database, "The database of the folder, if it was named");
+  add_target_options(command, options->target, options->database);
   command.add_option("--erased", options->erased,
                      "Prove instead that nothing is left of the document with this KEY in any file "
                      "of the database (`nestor delete --erase`); exit code 1 when something is");

@@ -5,7 +5,8 @@
 //                         [--batches N,N,...]
 // --lists sorts the rows into lists of ROWS rows (0: the default); plans are then R:M:ROWS, ROWS in
 // the lists looked through.
-// --filters: every N-th row may be found; what the lists find of what the scan of all rows finds.
+// --filters: every N-th row may be found, or with 0 the rows that are nearer to the other one of
+// two kinds of questions; what the lists find of what the scan of all rows finds.
 // --batches: batches of so many questions on two threads, with every kernel but the scalar ones,
 // codes alone and with the exact stage, beside as many searches one by one; kernels take turns.
 // Questions a second, and microseconds of processor time a question, which other jobs disturb less.
@@ -264,16 +265,73 @@ nlohmann::ordered_json run_batches(Collection& collection, const GrownRows& rows
   return figures;
 }
 
-nlohmann::ordered_json run_filter(const Collection& collection, const std::vector<float>& queries,
-                                  std::size_t count, std::size_t each) {
+// Two kinds of questions: centres of k-means with two of them.
+std::array<std::vector<float>, 2> kinds_of(std::span<const float> queries) {
+  std::array<std::vector<float>, 2> centres;
+  for (std::size_t kind = 0; kind < 2; ++kind) {
+    const auto first = queries.subspan(kind * (kQueries - 1) * kWidth, kWidth);
+    centres[kind].assign(first.begin(), first.end());
+  }
+  for (int iteration = 0; iteration < 20; ++iteration) {
+    std::array<std::vector<float>, 2> sums{std::vector<float>(kWidth), std::vector<float>(kWidth)};
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      const auto query = queries.subspan(q * kWidth, kWidth);
+      std::vector<float>& sum =
+          sums[nestor::dot(query, centres[1]) > nestor::dot(query, centres[0])];
+      for (std::size_t d = 0; d < kWidth; ++d) sum[d] += query[d];
+    }
+    for (std::size_t kind = 0; kind < 2; ++kind) {
+      if (nestor::normalize(sums[kind])) centres[kind] = sums[kind];
+    }
+  }
+  return centres;
+}
+
+// The rows that some of the questions may find.
+struct Allowed {
+  std::string name;
   std::vector<std::uint64_t> ids;
-  for (std::size_t id = each; id <= count; id += each) ids.push_back(id);
+  std::vector<std::size_t> questions;
+};
+
+std::vector<Allowed> every_nth_row(std::size_t count, std::size_t each) {
+  Allowed allowed{.name = fmt::format("one row in {}", each), .ids = {}, .questions = {}};
+  for (std::size_t id = each; id <= count; id += each) allowed.ids.push_back(id);
+  for (std::size_t q = 0; q < kQueries; ++q) allowed.questions.push_back(q);
+  return {allowed};
+}
+
+// Filters against the grain: each question among the rows that are nearer to the other kind.
+std::vector<Allowed> rows_of_the_other_kind(const GrownRows& rows, std::size_t count,
+                                            std::span<const float> queries) {
+  const auto centres = kinds_of(queries);
+  const auto kind_of = [&](std::span<const float> row) {
+    return static_cast<std::size_t>(nestor::dot(row, centres[1]) > nestor::dot(row, centres[0]));
+  };
+  std::vector<Allowed> allowed(2);
+  for (std::size_t q = 0; q < kQueries; ++q) {
+    allowed[1 - kind_of(queries.subspan(q * kWidth, kWidth))].questions.push_back(q);
+  }
+  std::vector<float> row(kWidth);
+  for (std::size_t i = 0; i < count; ++i) {
+    rows.row(i, row.data());
+    allowed[kind_of(row)].ids.push_back(i + 1);
+  }
+  for (Allowed& kind : allowed) {
+    kind.name = fmt::format("{} rows of the other kind, {} questions", kind.ids.size(),
+                            kind.questions.size());
+  }
+  return allowed;
+}
+
+nlohmann::ordered_json run_filter(const Collection& collection, const std::vector<float>& queries,
+                                  const Allowed& allowed) {
   const LadderIndex& index = collection.index;
-  const nestor::index::LadderFilter filter = must(index.filter(ids));
+  const nestor::index::LadderFilter filter = must(index.filter(allowed.ids));
   std::vector<double> all, some;
   nestor::index::LadderTrace trace;
   double found = 0;
-  for (std::size_t q = 0; q < kQueries; ++q) {
+  for (const std::size_t q : allowed.questions) {
     const std::span<const float> query = std::span(queries).subspan(q * kWidth, kWidth);
     const auto best_of = [&](std::int64_t probe_rows, std::vector<double>& seconds) {
       std::vector<Candidate> candidates;
@@ -286,9 +344,9 @@ nlohmann::ordered_json run_filter(const Collection& collection, const std::vecto
       return must(collection.cache.rank(query, kept, kTop));
     };
     const auto exact = best_of(LadderPlan::kEveryRow, all);
-    found += share_found(best_of(0, some), exact) / static_cast<double>(kQueries);
+    found += share_found(best_of(0, some), exact) / static_cast<double>(allowed.questions.size());
   }
-  return {{"one_row_in", each},
+  return {{"filter", allowed.name},
           {"lists_scanned", trace.lists_scanned},
           {"codes_p50_ms", rounded(1e3 * quantile(some, 0.5))},
           {"all_rows_p50_ms", rounded(1e3 * quantile(all, 0.5))},
@@ -328,8 +386,12 @@ nlohmann::ordered_json measure(const Options& options, const GrownRows& rows,
     }
   }
   for (const std::size_t each : options.filters) {
-    figures["filters"].push_back(run_filter(collection, queries, count, each));
-    std::fprintf(stderr, "%s\n", figures["filters"].back().dump().c_str());
+    for (const Allowed& allowed :
+         each == 0 ? rows_of_the_other_kind(rows, count, queries) : every_nth_row(count, each)) {
+      if (allowed.questions.empty() || allowed.ids.empty()) continue;
+      figures["filters"].push_back(run_filter(collection, queries, allowed));
+      std::fprintf(stderr, "%s\n", figures["filters"].back().dump().c_str());
+    }
   }
   std::vector<double> opens;
   for (int pass = 0; pass < 5; ++pass) {

@@ -139,6 +139,8 @@ def try_settings(one, settings, questions):
 
 def turn(one, numbers, questions, budget_s):
     warming = [(numbers[0] - 1 - i) % len(questions.queries) for i in range(WARMING)]
+    # What these questions read from files is in memory for every setting, not for all but the first.
+    one.search(next(iter(one.figures["curve"])), numbers, budget_s)
     for setting, curve in one.figures["curve"].items():
         one.search(setting, warming, budget_s)
         ms, ids = one.search(setting, numbers, budget_s)

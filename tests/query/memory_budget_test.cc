@@ -167,15 +167,17 @@ TEST_CASE("a process stays within its budget, and answers as one without") {
   const TempFolder folder;
   constexpr std::int64_t kBudget = 64 * kMebibyte;
   // A batch of 1,000 rows in all its forms, and the pieces that work goes through.
-  constexpr std::int64_t kAllowance = 16 * kMebibyte;
+  [[maybe_unused]] constexpr std::int64_t kAllowance = 16 * kMebibyte;
   const Life empty = live(folder / "empty", std::to_string(kBudget), 0);
   const Life limited = live(folder / "limited", std::to_string(kBudget), kDocuments);
   const Life free = live(folder / "free", "0", kDocuments);
   MESSAGE("resident MiB: empty ", empty.resident / kMebibyte, ", with 64 MiB ",
           limited.resident / kMebibyte, " in ", limited.seconds, " s, without ",
           free.resident / kMebibyte, " in ", free.seconds, " s");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they keep what was freed
   CHECK(limited.resident < empty.resident + kBudget + kAllowance);
   CHECK(limited.resident < free.resident);
+#endif
   CHECK(limited.answers.size() > 100);
   CHECK(limited.answers == free.answers);
 }

@@ -10,6 +10,7 @@
 
 #include <immintrin.h>
 
+#include "core/amx_tiles.h"
 #include "embed/backend_lanes_avx512.h"
 #include "embed/backend_lanes_kernels.h"
 
@@ -18,27 +19,9 @@ namespace {
 
 using Lanes = Avx512Lanes<true, 0>;
 
-struct TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start_row = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t bytes_per_row[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
-// All eight tiles at their largest: 16 rows of 64 bytes.
-struct TilesInUse {
-  TilesInUse() {
-    alignas(64) TileConfig config;
-    for (int tile = 0; tile < 8; ++tile) {
-      config.bytes_per_row[tile] = 64;
-      config.rows[tile] = 16;
-    }
-    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
-  }
-  ~TilesInUse() { asm volatile("tilerelease" ::: "memory"); }
-  TilesInUse(const TilesInUse&) = delete;
-  TilesInUse& operator=(const TilesInUse&) = delete;
+// All eight tiles at their largest.
+struct TilesInUse : AmxTiles {
+  TilesInUse() : AmxTiles([](int) { return 16; }) {}
 };
 
 // The next panel on its way to the second-level cache while this one is worked on. Asked into the

@@ -12,6 +12,7 @@
 
 #include <immintrin.h>
 
+#include "core/amx_tiles.h"
 #include "index/scan_walk.h"
 
 namespace nestor::index {
@@ -21,29 +22,13 @@ constexpr std::int64_t kTileRows = 64;
 constexpr std::int64_t kTileBlocks = kTileRows / kBlockRows;
 constexpr std::int64_t kTileBytes = 1024;
 
-struct TileConfig {
-  std::uint8_t palette = 1;
-  std::uint8_t start_row = 0;
-  std::uint8_t reserved[14] = {};
-  std::uint16_t bytes_per_row[16] = {};
-  std::uint8_t rows[16] = {};
-};
-
 // Tiles 0 to 3: sums, 4 and 5: questions, 6 and 7: codes. Fewer than 16 questions take fewer rows
 // and less time.
-struct TilesInUse {
-  explicit TilesInUse(std::int64_t question_count) {
-    alignas(64) TileConfig config;
-    for (int tile = 0; tile < 8; ++tile) {
-      config.bytes_per_row[tile] = 64;
-      config.rows[tile] = static_cast<std::uint8_t>(
-          tile < 6 && question_count < kQuestionTile ? question_count : kQuestionTile);
-    }
-    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
-  }
-  ~TilesInUse() { asm volatile("tilerelease" ::: "memory"); }
-  TilesInUse(const TilesInUse&) = delete;
-  TilesInUse& operator=(const TilesInUse&) = delete;
+struct TilesInUse : AmxTiles {
+  explicit TilesInUse(std::int64_t question_count)
+      : AmxTiles([question_count](int tile) {
+          return tile < 6 && question_count < kQuestionTile ? question_count : kQuestionTile;
+        }) {}
 };
 
 // The codes of a block, a byte each: (components / 4, 16 rows, 4).

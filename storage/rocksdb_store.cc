@@ -169,18 +169,23 @@ Result<Collection> RocksdbStore::create_collection(const std::string& name, int 
     }
     CollectionRecord record;
     record.collection.name = name;
-    record.collection.id = state_.next_collection_id;
     record.collection.width = width;
     record.collection.external = external;
     record.collection.metric = metric;
-    StoreState state = state_;
-    ++state.next_collection_id;
-    CommitPlan plan(source, std::move(record), state);
-    plan.begin_collection();
-    NESTOR_RETURN_IF_ERROR(plan.finish());
-    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
-    return std::move(plan.commit().collection);
+    return begin_collection(source, std::move(record));
   });
+}
+
+Result<Collection> RocksdbStore::begin_collection(const RecordSource& source,
+                                                  CollectionRecord record) {
+  record.collection.id = state_.next_collection_id;
+  StoreState state = state_;
+  ++state.next_collection_id;
+  CommitPlan plan(source, std::move(record), state);
+  plan.begin_collection();
+  NESTOR_RETURN_IF_ERROR(plan.finish());
+  NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
+  return std::move(plan.commit().collection);
 }
 
 Status RocksdbStore::set_attribute(const std::string& collection, const std::string& name,

@@ -98,6 +98,8 @@ class RocksdbStore final : public DocumentStore {
   Status build_postings_batch(const std::string& collection, const TermMaker& make,
                               std::string& after, bool& done);
   Result<CollectionRecord> require_collection(const std::string& name) const;
+  // Publishes a collection with nothing in it, under the next id. `source`: the newest state.
+  Result<Collection> begin_collection(const RecordSource& source, CollectionRecord record);
   // Puts the collection's name before a failure that knows only its number.
   Status named(const Status& status, const View& view, std::uint32_t collection) const;
   // Calls `visit(position in ids, key, value)` in the order of the ids' values.

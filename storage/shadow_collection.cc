@@ -43,15 +43,8 @@ Result<Collection> RocksdbStore::create_shadow(const std::string& collection) {
     }
     CollectionRecord record;
     record.collection.name = name;
-    record.collection.id = state_.next_collection_id;
     record.collection.attributes = of.collection.attributes;
-    StoreState state = state_;
-    ++state.next_collection_id;
-    CommitPlan plan(source, std::move(record), state);
-    plan.begin_collection();
-    NESTOR_RETURN_IF_ERROR(plan.finish());
-    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
-    return std::move(plan.commit().collection);
+    return begin_collection(source, std::move(record));
   });
 }
 

@@ -50,6 +50,18 @@ Database open_with(const std::string& path, const EncoderOfTest& encoder) {
   return std::move(opened).value();
 }
 
+// Stopped in its second batch: one is done.
+void reembed_by_half(Database& db, const EncoderOfTest& encoder, ReembedOptions options = {}) {
+  std::stop_source stop;
+  int batches = 0;
+  encoder->before_encode = [&] {
+    if (++batches == 2) stop.request_stop();
+  };
+  options.stop = stop.get_token();
+  REQUIRE(db.reembed(options).status().code() == StatusCode::kCancelled);
+  encoder->before_encode = {};
+}
+
 Document document_of(int i, const std::string& word = "grows") {
   return {.key = fmt::format("k{:04}", i),
           .title = fmt::format("title {}", i % 7),
@@ -302,12 +314,7 @@ TEST_CASE("what is removed leaves a half-done reembed at once") {
   fill(folder / "db", 200);
   const EncoderOfTest next = model("new");
   Database db = open_with(folder / "db", next);
-  std::stop_source stop;
-  int batches = 0;
-  next->before_encode = [&] {
-    if (++batches == 2) stop.request_stop();
-  };
-  REQUIRE(db.reembed({.stop = stop.get_token()}).status().code() == StatusCode::kCancelled);
+  reembed_by_half(db, next);
   REQUIRE(db.remove({"k0003"}).value() == 1);
   REQUIRE(db.close().ok());
   auto store = storage::DocumentStore::open(folder / "db", {.read_only = true});
@@ -325,12 +332,7 @@ TEST_CASE("what is erased leaves no trace in a half-done reembed either") {
   fill(folder / "db", 200);
   const EncoderOfTest next = model("new");
   Database db = open_with(folder / "db", next);
-  std::stop_source stop;
-  int batches = 0;
-  next->before_encode = [&] {
-    if (++batches == 2) stop.request_stop();
-  };
-  REQUIRE(db.reembed({.stop = stop.get_token()}).status().code() == StatusCode::kCancelled);
+  reembed_by_half(db, next);
   REQUIRE(db.remove({"k0003", "k0199"}).value() == 2);  // one is in the shadow, one not yet
   CHECK_FALSE(db.verify_erased("k0003").value().findings.empty());
   REQUIRE(db.remove({"k0004"}, {.erase = true}).value() == 1);
@@ -348,13 +350,7 @@ TEST_CASE("a half-done reembed is dropped by discard, and by a third model") {
   fill(folder / "db", 200);
   const auto half = [&](const EncoderOfTest& encoder) {
     Database db = open_with(folder / "db", encoder);
-    std::stop_source stop;
-    int batches = 0;
-    encoder->before_encode = [&] {
-      if (++batches == 2) stop.request_stop();
-    };
-    CHECK(db.reembed({.stop = stop.get_token()}).status().code() == StatusCode::kCancelled);
-    encoder->before_encode = {};
+    reembed_by_half(db, encoder);
   };
   half(model("second"));
   {
@@ -384,14 +380,7 @@ TEST_CASE("rows of another numeric mode are embedded again in place, where that 
   CHECK_FALSE(left.changed);
   const std::int64_t passages = db.stats().value().collections[0].passages;
   CHECK(left.rows_of_other_modes == passages);
-  std::stop_source stop;
-  int batches = 0;
-  rounded->before_encode = [&] {
-    if (++batches == 2) stop.request_stop();
-  };
-  CHECK(db.reembed({.all_modes = true, .stop = stop.get_token()}).status().code() ==
-        StatusCode::kCancelled);
-  rounded->before_encode = {};
+  reembed_by_half(db, rounded, {.all_modes = true});
   CHECK(db.stats().value().collections[0].precision == "mixed");
   const ReembedReport report = reembedded(db, {.all_modes = true});
   CHECK(report.changed);

@@ -139,6 +139,19 @@ Reach list_reach(const LadderCodes& codes, int bits, const Mask& mask, const Cod
   return reach;
 }
 
+// A filter goes against the grain of the question where the rows it leaves are scarcer in the lists
+// nearest to it than elsewhere: they lie far away then, in lists in no order worth the name
+// (index/CODES.md, "Lists").
+bool against_the_grain(const LadderCodes& codes, const Mask& mask, const Reach& reach) {
+  constexpr double kScarcer = .8;
+  if (mask.own.empty() || reach.lists == 0) return false;
+  std::int64_t rows = 0;
+  for (const ScanRange& range : reach.ranges) rows += range.rows();
+  const double here = static_cast<double>(reach.count) / static_cast<double>(rows);
+  const double anywhere = static_cast<double>(mask.count) / static_cast<double>(codes.live_count());
+  return here < kScarcer * anywhere;
+}
+
 // Cut into parts of about equal size at multiples of 64 rows.
 std::vector<std::vector<ScanRange>> parts_of(const std::vector<ScanRange>& ranges,
                                              std::int64_t parts) {
@@ -335,12 +348,15 @@ Result<std::vector<Candidate>> LadderIndex::search(std::span<const float> query,
     if (mask.count == 0 || told.plan.rank_count == 0) return std::vector<Candidate>();
     const CodeQuery coded = quantizer_->query(query, codes_.layout().scan_words);
     const std::int64_t wanted = list_rows(told.plan, mask.count);
-    const Reach reach = wanted == 0 ? whole_reach(codes_, shape_.bits, mask)
-                                    : list_reach(codes_, shape_.bits, mask, *lists_, query, wanted);
-    told.plan.probe_rows = wanted == 0 ? LadderPlan::kEveryRow : wanted;
+    Reach reach = wanted == 0 ? whole_reach(codes_, shape_.bits, mask)
+                              : list_reach(codes_, shape_.bits, mask, *lists_, query, wanted);
+    if (against_the_grain(codes_, mask, reach)) {
+      reach = whole_reach(codes_, shape_.bits, mask);
+    }
+    told.plan.probe_rows = reach.lists == 0 ? LadderPlan::kEveryRow : wanted;
     told.rows_scanned = reach.count;
     told.lists_scanned = reach.lists;
-    told.exact = told.exact && wanted == 0;
+    told.exact = told.exact && reach.lists == 0;
     NESTOR_ASSIGN_OR_RETURN(CodeList list,
                             scan_parts(*kernels_, reach, mask, coded, told.plan.scan_count, pool));
     told.scan_seconds = seconds_since(start);

@@ -203,6 +203,39 @@ TEST_CASE("rows in lists: a filter of few rows finds all of them, wherever they 
   }
 }
 
+TEST_CASE("rows in lists: a filter against the grain of the question looks through all rows") {
+  RandomRows random(testing::test_seed("ladder_lists"));
+  World world;
+  world.add(random, 20'000, false);
+  world.sort_into_lists();
+  LadderPlan plan{.scan_count = 100, .rank_count = 50, .probe_rows = 2000};
+  LadderPlan every = plan;
+  every.probe_rows = LadderPlan::kEveryRow;
+  for (int round = 0; round < 5; ++round) {
+    const auto query = random.gaussian(1, kWidth);
+    std::vector<std::pair<float, std::uint64_t>> order;
+    for (const auto& [id, score] : all_scores(world.flat, query, nullptr)) {
+      order.emplace_back(score, id);
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<std::uint64_t> far;
+    for (std::size_t i = 0; i < order.size() * 6 / 10; ++i) far.push_back(order[i].second);
+    std::sort(far.begin(), far.end());
+    const auto filter = world.listed.filter(far);
+    LadderTrace trace;
+    const auto found = world.listed.search(query, plan, &filter.value(), nullptr, &trace).value();
+    CHECK(trace.lists_scanned == 0);
+    CHECK(same(found, world.listed.search(query, every, &filter.value()).value()));
+    std::vector<std::uint64_t> anywhere;
+    for (const std::uint64_t id : world.ids) {
+      if (random.below(10) < 6) anywhere.push_back(id);
+    }
+    const auto half = world.listed.filter(anywhere);
+    static_cast<void>(world.listed.search(query, plan, &half.value(), nullptr, &trace).value());
+    CHECK(trace.lists_scanned > 0);
+  }
+}
+
 TEST_CASE("lists are built beside an index that goes on changing and catch up with it") {
   RandomRows random(testing::test_seed("ladder_lists"));
   ThreadPool pool(2);

@@ -219,7 +219,7 @@ TEST_CASE("rows in lists: a filter against the grain of the question looks throu
     }
     std::sort(order.begin(), order.end());
     std::vector<std::uint64_t> far;
-    for (std::size_t i = 0; i < order.size() * 6 / 10; ++i) far.push_back(order[i].second);
+    for (std::size_t i = 0; i < order.size() / 5; ++i) far.push_back(order[i].second);
     std::sort(far.begin(), far.end());
     const auto filter = world.listed.filter(far);
     LadderTrace trace;

@@ -204,9 +204,9 @@ class LadderIndex {
   std::vector<Candidate> search_raw(std::span<const float> query, const LadderPlan& plan,
                                     const LadderFilter* filter) const;
   [[nodiscard]] std::int64_t list_rows(const LadderPlan& plan, std::int64_t may_be_found) const;
-  Status search_group(std::span<const float> queries, const LadderPlan& plan,
-                      std::span<const std::uint64_t> live, std::int64_t live_count,
-                      std::span<std::vector<Candidate>> results, LadderTrace& trace) const;
+  void search_group(std::span<const float> queries, const LadderPlan& plan,
+                    std::span<const std::uint64_t> live, std::int64_t live_count,
+                    std::span<std::vector<Candidate>> results, LadderTrace& trace) const;
   Status check_lists(const std::function<bool()>& stopped);
   [[nodiscard]] bool may_sweep() const;
 

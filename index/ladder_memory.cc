@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "index/ladder_index.h"
+#include "index/list_sorter.h"
 
 namespace nestor::index {
 namespace {
@@ -40,8 +41,8 @@ std::int64_t LadderIndex::build_bytes(const LadderShape& shape, std::int64_t row
 std::int64_t LadderIndex::list_bytes(const LadderShape& shape, std::int64_t row_count) {
   // Of each row its place, its rank, its position, its list, and its number in its cell twice.
   constexpr std::int64_t kRowBytes = 6 * 4;
-  // Of the lists their centroids, in floats and as codes. One for 128 rows: list_sorter.cc.
-  const std::int64_t lists = row_count / 128 + 1;
+  // Of the lists their centroids, in floats and as codes.
+  const std::int64_t lists = row_count / kUsualListRows + 1;
   // Of a step of k-means its sample as codes, and the centroids as they are compared.
   constexpr std::int64_t kStepBytes = std::int64_t{8} << 20;
   return LadderCodes::bytes_of(shape.layout(), row_count) + kRowBytes * row_count +

@@ -377,10 +377,10 @@ std::size_t LadderIndex::queries_a_group(std::size_t count, int thread_count) {
   return std::max<std::size_t>((count + groups - 1) / groups, 1);
 }
 
-Status LadderIndex::search_group(std::span<const float> queries, const LadderPlan& plan,
-                                 std::span<const std::uint64_t> live, std::int64_t live_count,
-                                 std::span<std::vector<Candidate>> results,
-                                 LadderTrace& trace) const {
+void LadderIndex::search_group(std::span<const float> queries, const LadderPlan& plan,
+                               std::span<const std::uint64_t> live, std::int64_t live_count,
+                               std::span<std::vector<Candidate>> results,
+                               LadderTrace& trace) const {
   const auto start = std::chrono::steady_clock::now();
   const std::size_t width = static_cast<std::size_t>(shape_.width);
   std::vector<CodeQuery> coded;
@@ -398,7 +398,6 @@ Status LadderIndex::search_group(std::span<const float> queries, const LadderPla
     results[i] = finished(*kernels_, codes_, coded[i], plan.rank_count, lists[i]);
   }
   trace.rank_seconds += seconds_since(rest_start);
-  return {};
 }
 
 Result<std::vector<std::vector<Candidate>>> LadderIndex::search_many(std::span<const float> queries,
@@ -439,9 +438,8 @@ Result<std::vector<std::vector<Candidate>>> LadderIndex::search_many(std::span<c
     told.plan.probe_rows = LadderPlan::kEveryRow;
     for (std::size_t first = 0; first < count; first += kMostTogether) {
       const std::size_t here = std::min<std::size_t>(kMostTogether, count - first);
-      NESTOR_RETURN_IF_ERROR(search_group(queries.subspan(first * width, here * width), told.plan,
-                                          mask.words, mask.count,
-                                          std::span(results).subspan(first, here), told));
+      search_group(queries.subspan(first * width, here * width), told.plan, mask.words, mask.count,
+                   std::span(results).subspan(first, here), told);
     }
     told.scan_seconds /= static_cast<double>(count);
     told.rank_seconds /= static_cast<double>(count);

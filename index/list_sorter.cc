@@ -15,7 +15,8 @@ namespace nestor::index {
 namespace {
 
 // Measured: index/CODES.md, section "Lists".
-constexpr ListOptions kUsual{.rows_per_list = 128, .neighbour_cells = 8, .iterations = 6};
+constexpr ListOptions kUsual{
+    .rows_per_list = kUsualListRows, .neighbour_cells = 8, .iterations = 6};
 constexpr std::int64_t kSampleRowsPerCell = 256;
 constexpr std::int64_t kSampleRowsPerList = 64;
 // Rows encoded at once.

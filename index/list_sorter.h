@@ -13,6 +13,9 @@
 
 namespace nestor::index {
 
+// Rows a list has about, unless told otherwise.
+inline constexpr std::int64_t kUsualListRows = 128;
+
 // What building lists spends. 0: the measured default.
 struct ListOptions {
   std::int64_t rows_per_list = 0;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <filesystem>
+#include <set>
 #include <system_error>
 
 #include "core/folder.h"
@@ -92,6 +94,24 @@ void remove_caches(const storage::DocumentStore& store, const storage::Collectio
     std::error_code ignored;
     if (fs::path(path).filename().string().starts_with(prefix)) fs::remove(path, ignored);
   }
+}
+
+Status remove_caches_of_the_gone(const storage::DocumentStore& store,
+                                 const storage::DocumentStore::View& view) {
+  if (store.read_only()) return {};
+  NESTOR_ASSIGN_OR_RETURN(const auto collections, store.collections(view));
+  std::set<std::uint32_t> there;
+  for (const storage::Collection& collection : collections) there.insert(collection.id);
+  for (const std::string& path : files_in(store.cache_folder())) {
+    const std::string name = fs::path(path).filename().string();
+    std::uint32_t id = 0;
+    const auto [end, wrong] = std::from_chars(name.data(), name.data() + name.size(), id);
+    const bool named_by_id = wrong == std::errc() && end != name.data() + name.size();
+    if (!named_by_id || *end != '-' || there.contains(id)) continue;
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+  return {};
 }
 
 std::string space_in_caches(const std::string& cache_folder, std::uint32_t collection) {

@@ -36,6 +36,10 @@ Result<std::int64_t> dead_cached_rows(const storage::DocumentStore& store,
                                       const storage::Collection& collection);
 // All cache files of the collection go. To be called with no search running.
 void remove_caches(const storage::DocumentStore& store, const storage::Collection& collection);
+// So do those that begin with the id of no collection in `view`; a process that died after a
+// reembed leaves some. Errors: those of reading the store; a file that stays is none.
+Status remove_caches_of_the_gone(const storage::DocumentStore& store,
+                                 const storage::DocumentStore::View& view);
 // The vector space that a cache file of the collection says it was made in; empty: none says so.
 std::string space_in_caches(const std::string& cache_folder, std::uint32_t collection);
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/macros.h"
-#include "query/cache_files.h"
+#include "query/cache_check.h"
 #include "query/database_call.h"
 #include "query/database_impl.h"
 #include "query/expiry.h"

@@ -160,6 +160,10 @@ Status Database::Impl::set_attribute(const std::string& collection, const std::s
     NESTOR_ASSIGN_OR_RETURN(const auto changed, store->find_collection(*store->view(), collection));
     if (changed.has_value()) NESTOR_RETURN_IF_ERROR(query::build_postings(*store, *changed, {}));
   }
+  return take_new_view(collection);
+}
+
+Status Database::Impl::take_new_view(const std::string& collection) {
   const std::unique_lock lock(state);
   view = store->view();
   if (const auto loaded = indexes.find(collection); loaded != indexes.end()) {

@@ -285,6 +285,8 @@ struct Database::Impl {
   // With `writing` held: what was removed is not kept in the shadow until the next pass either.
   Status follow_in_shadow(const storage::Commit& commit, const storage::Batch& batch);
   void forget_collection(const std::string& name);
+  // After a commit that changed no row of the collection. Errors: those of reading the store.
+  Status take_new_view(const std::string& collection);
   void note_for_filters(const storage::Commit& commit, const storage::Batch& batch);
   void publish(const storage::Commit& commit, const storage::Batch& batch);
   Status save_indexes();

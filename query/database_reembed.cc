@@ -6,7 +6,7 @@
 
 #include "core/log.h"
 #include "core/macros.h"
-#include "query/cache_files.h"
+#include "query/cache_check.h"
 #include "query/database_impl.h"
 #include "query/passage_terms.h"
 #include "query/renewal.h"
@@ -78,13 +78,7 @@ Status Database::Impl::discard_shadow(const Collection& collection, ReembedRepor
   if (!shadow.has_value()) return {};
   report.documents_discarded += shadow->documents;
   NESTOR_RETURN_IF_ERROR(store->drop_shadow(collection.name));
-  const std::unique_lock lock(state);
-  view = store->view();
-  if (const auto loaded = indexes.find(collection.name); loaded != indexes.end()) {
-    NESTOR_ASSIGN_OR_RETURN(const auto now, store->find_collection(*view, collection.name));
-    if (now.has_value()) loaded->second.collection = *now;
-  }
-  return {};
+  return take_new_view(collection.name);
 }
 
 Status Database::Impl::reembed_modes(const std::string& name, const query::EncoderPointer& model,

@@ -50,7 +50,7 @@ class Layers {
         (rows + kRowBlock) * steps_of(kShapes[3], precision) * kStepBytes;
     inputs_.reserve(input_bytes);
     fill(inputs_, input_bytes, random);
-    result_.reserve(rows * kMostColumns);
+    result_.reserve((rows + kRowBlock) * kMostColumns);
   }
 
   void run(const TiledBackend& backend) {
@@ -79,9 +79,7 @@ class Layers {
               sums_.data(), biases_.data(), panel_count, steps},
         .panel_begin = 0,
         .panel_end = panel_count,
-        .result = result_.data(),
-        .result_stride = columns,
-        .result_columns = columns};
+        .result = {result_.data(), columns / kLanes}};
     (shape.gelu ? backend.linear_gelu : backend.linear)(task);
   }
 

@@ -2,8 +2,10 @@
 // AVX-512.
 //
 // A block of 32 rows x 32 columns is four tiles of sums. While the tile unit works on one block,
-// the vector units finish the block before it: its sums wait in one of two buffers, and each step
-// of the inner loop takes some of its rows.
+// the vector units finish the block before it: its sums are stored one tile at a time, each when
+// the first product of the next block wants its tile, and each further step takes some of the rows.
+// What is met once goes past the first-level cache, so that what is met again stays there. What
+// each of these is worth: DECISIONS.md, 47.
 #include "embed/tiled_backend.h"
 
 #if defined(__x86_64__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
@@ -34,7 +36,7 @@ class PanelPrefetch {
 
   void step() {
     for (std::int64_t line = 0; line < lines_a_step_ && next_ < end_; ++line, next_ += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T2);
+      _mm_prefetch(reinterpret_cast<const char*>(next_), _MM_HINT_T1);
     }
   }
 
@@ -46,113 +48,168 @@ class PanelPrefetch {
 
 // Sums of one block, 32 rows of 32, on their way from the tiles to the vector units.
 struct alignas(64) BlockSums {
-  std::int32_t values[kRowBlock * kPanelColumns];
+  std::int32_t values[kBlockValues];
+};
+
+// A block whose sums are in the tiles, or stored and not finished.
+struct Waiting {
+  std::int32_t* sums = nullptr;
+  std::int64_t row = 0;
+  std::int64_t rows = 0;
+  std::int64_t panel = 0;
+  std::int64_t finished = 0;
 };
 
 enum class Kind { kInt8, kBf16 };
+// Which operand is met once.
+enum class Once { kRows, kPanels, kNeither };
 
-template <Kind K>
-inline void multiply_step(const std::uint8_t* upper, const std::uint8_t* lower, std::int64_t stride,
-                          const std::uint8_t* panel) {
-  _tile_loadd(4, upper, stride);
-  _tile_loadd(6, panel, 64);
-  _tile_loadd(7, panel + 1024, 64);
-  if constexpr (K == Kind::kInt8) {
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(1, 4, 7);
-    _tile_loadd(5, lower, stride);
-    _tile_dpbssd(2, 5, 6);
-    _tile_dpbssd(3, 5, 7);
+// g++ 12's own intrinsics are macros that take the number of a tile as text.
+template <int Tile, bool Stream>
+inline void load_tile(const std::uint8_t* from) {
+  if constexpr (Stream) {
+    asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(kStepBytes), "i"(Tile));
   } else {
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, lower, stride);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(kStepBytes), "i"(Tile));
   }
+}
+
+template <Kind K, int Sums, int Row, int Column>
+inline void multiply_tiles() {
+  if constexpr (K == Kind::kInt8) {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sums), "i"(Row), "i"(Column));
+  } else {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(Sums), "i"(Row), "i"(Column));
+  }
+}
+
+// Sums of the block before leave tile `Tile`, if there is one, and the tile begins at zero.
+template <int Tile>
+inline void begin_sums(std::int32_t* before) {
+  if (before != nullptr) {
+    std::int32_t* to = before + Tile / 2 * kTileRows * kPanelColumns + Tile % 2 * 16;
+    constexpr std::int64_t kStride = kPanelColumns * 4;
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(kStride), "i"(Tile) : "memory");
+  }
+  asm volatile("tilezero %%tmm%c0" ::"i"(Tile));
+}
+
+template <Kind K, Once O, bool First>
+inline void multiply_step(const std::uint8_t* upper, const std::uint8_t* lower,
+                          const std::uint8_t* panel, std::int32_t* before) {
+  // All loads before the products: in turns both are slower where the core's other thread is busy.
+  load_tile<4, O == Once::kRows>(upper);
+  load_tile<6, O == Once::kPanels>(panel);
+  load_tile<7, O == Once::kPanels>(panel + kTileBytes);
+  load_tile<5, O == Once::kRows>(lower);
+  if constexpr (First) begin_sums<0>(before);
+  multiply_tiles<K, 0, 4, 6>();
+  if constexpr (First) begin_sums<1>(before);
+  multiply_tiles<K, 1, 4, 7>();
+  if constexpr (First) begin_sums<2>(before);
+  multiply_tiles<K, 2, 5, 6>();
+  if constexpr (First) begin_sums<3>(before);
+  multiply_tiles<K, 3, 5, 7>();
 }
 
 struct BlockProduct {
   std::int64_t rows;
-  const std::uint8_t* a;
-  std::int64_t row_stride;   // bytes from row to row of a tile of a,
-  std::int64_t tile_stride;  // from 16 rows to the next
-  std::int64_t step_stride;  // and from step to step
+  const std::uint8_t* a;  // tiles
   const std::uint8_t* panels;
   std::int64_t panel_stride;  // bytes
   std::int64_t panel_begin;
   std::int64_t panel_end;
   std::int64_t steps;
+  const std::uint8_t* next;  // weights wanted after these
+  std::int64_t next_bytes;
 };
 
-template <Kind K, typename Finish>
+// finish.block(row, panel, buffer) is where the sums of a block go; for the rest of it see
+// lanes::Finish.
+template <Kind K, Once O, typename Finish>
 inline void multiply(const BlockProduct& t, const Finish& finish) {
   const TilesInUse tiles;
-  BlockSums sums[2];
-  int current = 0;
-  // The block whose sums wait to be finished.
-  const BlockSums* waiting = nullptr;
-  std::int64_t waiting_row = 0;
-  std::int64_t waiting_rows = 0;
-  std::int64_t waiting_panel = 0;
+  BlockSums buffers[2];
+  int buffer = 0;
+  Waiting waiting;
   constexpr std::int64_t kEach = Finish::kRowsEach;
-  const std::int64_t rows_a_step = (kRowBlock / kEach + t.steps - 1) / t.steps * kEach;
+  const auto finish_until = [&](std::int64_t until) {
+    if (until <= waiting.finished) return;
+    finish.rows(waiting.sums + waiting.finished * kPanelColumns,
+                (waiting.row + waiting.finished) / kEach, (until - waiting.finished) / kEach,
+                waiting.panel);
+    waiting.finished = until;
+  };
+  const std::int64_t tile_row = t.steps * kTileBytes;
+  const std::int64_t blocks = (t.rows + kRowBlock - 1) / kRowBlock;
+  const std::int64_t later_steps = t.steps > 1 ? t.steps - 1 : 1;
+  const std::int64_t rows_a_step = (kRowBlock / kEach + later_steps - 1) / later_steps * kEach;
   for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
     const std::uint8_t* b = t.panels + panel * t.panel_stride;
-    const std::int64_t blocks = (t.rows + kRowBlock - 1) / kRowBlock;
-    PanelPrefetch prefetch(b + t.panel_stride,
-                           panel + 1 < t.panel_end ? t.steps * kPanelStepBytes : 0,
-                           blocks * t.steps);
+    const bool last = panel + 1 == t.panel_end;
+    PanelPrefetch prefetch(last ? t.next : b + t.panel_stride,
+                           last ? t.next_bytes : t.steps * kPanelStepBytes, blocks * t.steps);
     for (std::int64_t row = 0; row < t.rows; row += kRowBlock) {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-      const std::uint8_t* upper = t.a + row / kTileRows * t.tile_stride;
-      const std::uint8_t* lower = upper + t.tile_stride;
-      std::int64_t finished = 0;
-      for (std::int64_t step = 0; step < t.steps; ++step) {
+      const std::uint8_t* upper = t.a + row / kTileRows * tile_row;
+      const std::uint8_t* lower = upper + tile_row;
+      prefetch.step();
+      multiply_step<K, O, true>(upper, lower, b, waiting.sums);
+      for (std::int64_t step = 1; step < t.steps; ++step) {
         prefetch.step();
-        multiply_step<K>(upper + step * t.step_stride, lower + step * t.step_stride, t.row_stride,
-                         b + step * kPanelStepBytes);
-        const std::int64_t until =
-            finished + rows_a_step < waiting_rows ? finished + rows_a_step : waiting_rows;
-        for (; finished < until; finished += kEach) {
-          finish.row(waiting->values + finished * kPanelColumns, (waiting_row + finished) / kEach,
-                     waiting_panel);
-        }
+        multiply_step<K, O, false>(upper + step * kTileBytes, lower + step * kTileBytes,
+                                   b + step * kPanelStepBytes, nullptr);
+        const std::int64_t until = waiting.finished + rows_a_step;
+        finish_until(until < waiting.rows ? until : waiting.rows);
       }
-      std::int32_t* to = sums[current].values;
-      _tile_stored(0, to, 128);
-      _tile_stored(1, to + 16, 128);
-      _tile_stored(2, to + 16 * kPanelColumns, 128);
-      _tile_stored(3, to + 16 * kPanelColumns + 16, 128);
-      waiting = &sums[current];
-      waiting_row = row;
-      waiting_rows = t.rows - row < kRowBlock ? t.rows - row : kRowBlock;
-      waiting_panel = panel;
-      current ^= 1;
+      finish_until(waiting.rows);
+      waiting = {.sums = finish.block(row, panel, buffers[buffer].values),
+                 .row = row,
+                 .rows = t.rows - row < kRowBlock ? t.rows - row : kRowBlock,
+                 .panel = panel};
+      buffer ^= 1;
     }
   }
-  for (std::int64_t r = 0; r < waiting_rows; r += kEach) {
-    finish.row(waiting->values + r * kPanelColumns, (waiting_row + r) / kEach, waiting_panel);
-  }
+  if (waiting.sums == nullptr) return;
+  begin_sums<0>(waiting.sums);
+  begin_sums<1>(waiting.sums);
+  begin_sums<2>(waiting.sums);
+  begin_sums<3>(waiting.sums);
+  finish_until(waiting.rows);
 }
+
+// Sums go through a buffer, then `Rows` turns them into results.
+template <typename Rows>
+struct Buffered : Rows {
+  std::int32_t* block(std::int64_t, std::int64_t, std::int32_t* buffer) const { return buffer; }
+};
+
+// Sums are what is wanted, and go where it is wanted.
+struct Direct {
+  static constexpr std::int64_t kRowsEach = kRowBlock;
+  const ScoresTask& t;
+  std::int32_t* block(std::int64_t row, std::int64_t panel, std::int32_t*) const {
+    return reinterpret_cast<std::int32_t*>(
+        t.result + (row / kRowBlock * t.product.panel_count + panel) * kBlockValues);
+  }
+  void rows(const std::int32_t*, std::int64_t, std::int64_t, std::int64_t) const {}
+};
 
 template <Precision P, bool Gelu, bool Fine>
 inline void multiply_linear(const LinearTask& t) {
-  multiply<P == Precision::kInt8 ? Kind::kInt8 : Kind::kBf16>(
-      {.rows = Fine ? 2 * t.rows : t.rows,
-       .a = t.a.data,
-       .row_stride = kStepBytes,
-       .tile_stride = t.b.steps * kTileBytes,
-       .step_stride = kTileBytes,
-       .panels = t.b.panels,
-       .panel_stride = t.b.steps * kPanelStepBytes,
-       .panel_begin = t.panel_begin,
-       .panel_end = t.panel_end,
-       .steps = t.b.steps},
-      lanes::Finish<Lanes, P, Gelu, Fine>{t});
+  constexpr Kind kKind = P == Precision::kInt8 ? Kind::kInt8 : Kind::kBf16;
+  const BlockProduct product = {.rows = Fine ? 2 * t.rows : t.rows,
+                                .a = t.a.data,
+                                .panels = t.b.panels,
+                                .panel_stride = t.b.steps * kPanelStepBytes,
+                                .panel_begin = t.panel_begin,
+                                .panel_end = t.panel_end,
+                                .steps = t.b.steps,
+                                .next = t.next,
+                                .next_bytes = t.next_bytes};
+  const Buffered<lanes::Finish<Lanes, P, Gelu, Fine>> finish{{t}};
+  // One block of rows is met by every panel, several are longer than the first-level cache.
+  product.rows > kRowBlock ? multiply<kKind, Once::kRows>(product, finish)
+                           : multiply<kKind, Once::kPanels>(product, finish);
 }
 
 template <Precision P, bool Gelu>
@@ -164,24 +221,31 @@ void linear(const LinearTask& t) {
   }
 }
 
-void bf16_product(const Bf16Task& t) {
-  multiply<Kind::kBf16>({.rows = t.rows,
-                         .a = reinterpret_cast<const std::uint8_t*>(t.a),
-                         .row_stride = 2 * t.a_stride,
-                         .tile_stride = kTileRows * 2 * t.a_stride,
-                         .step_stride = kStepBytes,
-                         .panels = t.panels,
-                         .panel_stride = t.panel_stride,
-                         .panel_begin = 0,
-                         .panel_end = t.panel_count,
-                         .steps = t.steps},
-                        lanes::FinishBf16<Lanes>{t});
+BlockProduct block_product(const Bf16Task& t) {
+  return {.rows = t.rows,
+          .a = t.a,
+          .panels = t.panels,
+          .panel_stride = t.panel_stride,
+          .panel_begin = 0,
+          .panel_end = t.panel_count,
+          .steps = t.steps,
+          .next = nullptr,
+          .next_bytes = 0};
+}
+
+void scores(const ScoresTask& t) {
+  multiply<Kind::kBf16, Once::kNeither>(block_product(t.product), Direct{t});
+}
+
+void weighted_values(const ValuesTask& t) {
+  multiply<Kind::kBf16, Once::kNeither>(block_product(t.product),
+                                        Buffered<lanes::FinishValues<Lanes>>{{t}});
 }
 
 template <Precision P>
 constexpr TiledBackend kTable =
     lanes::table_of<Lanes, P>(P == Precision::kInt8 ? "amx-int8" : "amx-bf16",
-                              {linear<P, false>, linear<P, true>, bf16_product});
+                              {linear<P, false>, linear<P, true>, scores, weighted_values});
 
 }  // namespace
 

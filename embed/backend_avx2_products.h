@@ -70,7 +70,7 @@ inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t pa
   sum_int8<Vnni, Rows>(t, row, panel, sums);
   const lanes::Finish<Int8Lanes<Vnni>, Precision::kInt8, Gelu, Fine> finish{t};
   constexpr int kEach = finish.kRowsEach;
-  for (int r = 0; r < Rows; r += kEach) finish.row(sums[r], (row + r) / kEach, panel);
+  finish.rows(sums, row / kEach, Rows / kEach, panel);
 }
 
 template <bool Vnni, bool Gelu, bool Fine>
@@ -93,79 +93,85 @@ void linear_int8(const LinearTask& t) {
 }
 
 // As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum
-// onto the total. Source: Intel's instruction reference, TDPBF16PS. Rows x 8 columns.
+// onto the total. Source: Intel's instruction reference, TDPBF16PS. Rows x 32 columns, 8 columns at
+// a time; a is tiles.
 template <int Rows>
-inline void sum_bf16(const std::uint8_t* a, std::int64_t stride, std::int64_t step_stride,
-                     const std::uint8_t* b, std::int64_t steps, float* result,
-                     std::int64_t result_stride) {
+inline void sum_bf16(const std::uint8_t* a, std::int64_t row, const std::uint8_t* panel,
+                     std::int64_t steps, float (*sums)[kPanelColumns]) {
   const __m256i high_mask = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
-  __m256 total[Rows];
-  for (int r = 0; r < Rows; ++r) total[r] = _mm256_setzero_ps();
-  for (std::int64_t step = 0; step < steps; ++step, b += kPanelStepBytes, a += step_stride) {
-    __m256 even[Rows];
-    __m256 odd[Rows];
-    for (int r = 0; r < Rows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
-    for (int word = 0; word < 16; ++word) {
-      const __m256i pairs = load_bytes(b + word * 64);
-      const __m256 low = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
-      const __m256 high = _mm256_castsi256_ps(_mm256_and_si256(pairs, high_mask));
+  const std::uint8_t* rows[Rows];
+  for (int r = 0; r < Rows; ++r) rows[r] = a + input_offset(row + r, 0, steps);
+  for (int part = 0; part < 4; ++part) {
+    const std::uint8_t* b = panel + part / 2 * kTileBytes + part % 2 * 32;
+    __m256 total[Rows];
+    for (int r = 0; r < Rows; ++r) total[r] = _mm256_setzero_ps();
+    for (std::int64_t step = 0; step < steps; ++step, b += kPanelStepBytes) {
+      __m256 even[Rows];
+      __m256 odd[Rows];
+      for (int r = 0; r < Rows; ++r) even[r] = odd[r] = _mm256_setzero_ps();
+      for (int word = 0; word < 16; ++word) {
+        const __m256i pairs = load_bytes(b + word * 64);
+        const __m256 low = _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+        const __m256 high = _mm256_castsi256_ps(_mm256_and_si256(pairs, high_mask));
+        for (int r = 0; r < Rows; ++r) {
+          const __m256i input =
+              _mm256_set1_epi32(lanes::word_of(rows[r] + step * kTileBytes + word * 4));
+          even[r] =
+              _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(input, 16)), low, even[r]);
+          odd[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(input, high_mask)), high,
+                                   odd[r]);
+        }
+      }
       for (int r = 0; r < Rows; ++r) {
-        const __m256i input = _mm256_set1_epi32(lanes::word_of(a + r * stride + word * 4));
-        even[r] = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(input, 16)), low, even[r]);
-        odd[r] =
-            _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(input, high_mask)), high, odd[r]);
+        total[r] = _mm256_add_ps(total[r], _mm256_add_ps(even[r], odd[r]));
       }
     }
-    for (int r = 0; r < Rows; ++r) {
-      total[r] = _mm256_add_ps(total[r], _mm256_add_ps(even[r], odd[r]));
-    }
+    for (int r = 0; r < Rows; ++r) _mm256_storeu_ps(sums[r] + part * 8, total[r]);
   }
-  for (int r = 0; r < Rows; ++r) _mm256_storeu_ps(result + r * result_stride, total[r]);
 }
 
 constexpr int kBf16Rows = 3;
 
-void bf16_product(const Bf16Task& t) {
+template <int Rows, typename Finish>
+inline void multiply_bf16(const std::uint8_t* a, std::int64_t row, const std::uint8_t* panels,
+                          std::int64_t steps, std::int64_t panel, const Finish& finish) {
+  alignas(32) float sums[Rows][kPanelColumns];
+  sum_bf16<Rows>(a, row, panels, steps, sums);
+  finish.rows(sums, row, Rows, panel);
+}
+
+template <typename Finish>
+inline void multiply_panel_bf16(const std::uint8_t* a, std::int64_t rows,
+                                const std::uint8_t* panels, std::int64_t steps, std::int64_t panel,
+                                const Finish& finish) {
+  std::int64_t row = 0;
+  for (; row + kBf16Rows <= rows; row += kBf16Rows) {
+    multiply_bf16<kBf16Rows>(a, row, panels, steps, panel, finish);
+  }
+  for (; row < rows; ++row) multiply_bf16<1>(a, row, panels, steps, panel, finish);
+}
+
+template <typename Finish>
+inline void multiply_attention(const Bf16Task& t, const Finish& finish) {
   for (std::int64_t panel = 0; panel < t.panel_count; ++panel) {
-    for (int part = 0; part < 4; ++part) {
-      const std::int64_t column = panel * kPanelColumns + part * 8;
-      if (column >= t.result_columns) break;
-      const std::uint8_t* b = t.panels + panel * t.panel_stride + part / 2 * 1024 + part % 2 * 32;
-      const auto* a = reinterpret_cast<const std::uint8_t*>(t.a);
-      const std::int64_t stride = 2 * t.a_stride;
-      float* result = t.result + column;
-      std::int64_t row = 0;
-      for (; row + kBf16Rows <= t.rows; row += kBf16Rows) {
-        sum_bf16<kBf16Rows>(a + row * stride, stride, kStepBytes, b, t.steps,
-                            result + row * t.result_stride, t.result_stride);
-      }
-      for (; row < t.rows; ++row) {
-        sum_bf16<1>(a + row * stride, stride, kStepBytes, b, t.steps,
-                    result + row * t.result_stride, t.result_stride);
-      }
-    }
+    multiply_panel_bf16(t.a, t.rows, t.panels + panel * t.panel_stride, t.steps, panel, finish);
   }
 }
 
-template <int Rows, bool Gelu>
-inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t panel) {
-  const std::uint8_t* panels = t.b.panels + panel * t.b.steps * kPanelStepBytes;
-  alignas(32) float sums[Rows][kPanelColumns];
-  for (int part = 0; part < 4; ++part) {
-    sum_bf16<Rows>(t.a.data + input_offset(row, 0, t.b.steps), kStepBytes, kTileBytes,
-                   panels + part / 2 * 1024 + part % 2 * 32, t.b.steps, &sums[0][part * 8],
-                   kPanelColumns);
-  }
-  const lanes::Finish<Avx2Lanes<0>, Precision::kBf16, Gelu, false> finish{t};
-  for (int r = 0; r < Rows; ++r) finish.row(sums[r], row + r, panel);
+void scores(const ScoresTask& t) {
+  multiply_attention(t.product, lanes::FinishScores<Avx2Lanes<0>>{t});
+}
+
+void weighted_values(const ValuesTask& t) {
+  multiply_attention(t.product, lanes::FinishValues<Avx2Lanes<0>>{t});
 }
 
 template <bool Gelu>
 void linear_bf16(const LinearTask& t) {
+  const lanes::Finish<Avx2Lanes<0>, Precision::kBf16, Gelu, false> finish{t};
   for (std::int64_t panel = t.panel_begin; panel < t.panel_end; ++panel) {
-    std::int64_t row = 0;
-    for (; row + 2 <= t.rows; row += 2) multiply_bf16<2, Gelu>(t, row, panel);
-    if (row < t.rows) multiply_bf16<1, Gelu>(t, row, panel);
+    multiply_panel_bf16(t.a.data, t.rows, t.b.panels + panel * t.b.steps * kPanelStepBytes,
+                        t.b.steps, panel, finish);
   }
 }
 
@@ -173,7 +179,7 @@ template <Precision P, bool Vnni, typename L>
 constexpr TiledBackend kTable = lanes::table_of<L, P>(
     Vnni ? "avx2-vnni" : "avx2",
     {P == Precision::kInt8 ? linear_int8<Vnni, false> : linear_bf16<false>,
-     P == Precision::kInt8 ? linear_int8<Vnni, true> : linear_bf16<true>, bf16_product});
+     P == Precision::kInt8 ? linear_int8<Vnni, true> : linear_bf16<true>, scores, weighted_values});
 
 }  // namespace
 }  // namespace nestor::embed

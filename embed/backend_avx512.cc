@@ -51,7 +51,7 @@ inline void multiply_int8(const LinearTask& t, std::int64_t row, std::int64_t pa
   }
   const lanes::Finish<Int8Lanes, Precision::kInt8, Gelu, Fine> finish{t};
   constexpr int kEach = finish.kRowsEach;
-  for (int r = 0; r < Rows; r += kEach) finish.row(sums[r], (row + r) / kEach, panel);
+  finish.rows(sums, row / kEach, Rows / kEach, panel);
 }
 
 template <bool Gelu, bool Fine>
@@ -93,12 +93,12 @@ inline void multiply_bf16(const LinearTask& t, std::int64_t row, std::int64_t pa
     }
   }
   const lanes::Finish<Bf16Lanes, Precision::kBf16, Gelu, false> finish{t};
+  alignas(64) float sums[Rows][kPanelColumns];
   for (int r = 0; r < Rows; ++r) {
-    alignas(64) float sums[kPanelColumns];
-    _mm512_store_ps(sums, left[r]);
-    _mm512_store_ps(sums + 16, right[r]);
-    finish.row(sums, row + r, panel);
+    _mm512_store_ps(sums[r], left[r]);
+    _mm512_store_ps(sums[r] + 16, right[r]);
   }
+  finish.rows(sums, row, Rows, panel);
 }
 
 template <bool Gelu>
@@ -113,14 +113,14 @@ void linear_bf16(const LinearTask& t) {
 // As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum
 // onto the total. Source: Intel's instruction reference, TDPBF16PS.
 template <int Rows>
-inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t panel, int half) {
-  const std::uint8_t* b = t.panels + panel * t.panel_stride + half * 1024;
-  const auto* a = reinterpret_cast<const std::uint8_t*>(t.a + row * t.a_stride);
-  const std::int64_t stride = 2 * t.a_stride;
+inline void sum_attention(const Bf16Task& t, std::int64_t row, const std::uint8_t* b,
+                          float (*sums)[kPanelColumns]) {
+  const std::uint8_t* rows[Rows];
+  for (int r = 0; r < Rows; ++r) rows[r] = t.a + input_offset(row + r, 0, t.steps);
   const __m512i high_mask = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
   __m512 total[Rows];
   for (int r = 0; r < Rows; ++r) total[r] = _mm512_setzero_ps();
-  for (std::int64_t step = 0; step < t.steps; ++step, b += kPanelStepBytes, a += kStepBytes) {
+  for (std::int64_t step = 0; step < t.steps; ++step, b += kPanelStepBytes) {
     __m512 even[Rows];
     __m512 odd[Rows];
     for (int r = 0; r < Rows; ++r) even[r] = odd[r] = _mm512_setzero_ps();
@@ -129,7 +129,8 @@ inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t
       const __m512 low = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
       const __m512 high = _mm512_castsi512_ps(_mm512_and_si512(pairs, high_mask));
       for (int r = 0; r < Rows; ++r) {
-        const __m512i input = _mm512_set1_epi32(lanes::word_of(a + r * stride + word * 4));
+        const __m512i input =
+            _mm512_set1_epi32(lanes::word_of(rows[r] + step * kTileBytes + word * 4));
         even[r] = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(input, 16)), low, even[r]);
         odd[r] =
             _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(input, high_mask)), high, odd[r]);
@@ -139,31 +140,46 @@ inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t
       total[r] = _mm512_add_ps(total[r], _mm512_add_ps(even[r], odd[r]));
     }
   }
-  const std::int64_t column = panel * kPanelColumns + half * 16;
-  if (column >= t.result_columns) return;
-  for (int r = 0; r < Rows; ++r) {
-    _mm512_storeu_ps(t.result + (row + r) * t.result_stride + column, total[r]);
+  for (int r = 0; r < Rows; ++r) _mm512_storeu_ps(sums[r], total[r]);
+}
+
+template <int Rows, typename Finish>
+inline void multiply_attention(const Bf16Task& t, std::int64_t row, std::int64_t panel,
+                               const Finish& finish) {
+  const std::uint8_t* b = t.panels + panel * t.panel_stride;
+  float sums[Rows][kPanelColumns];
+  sum_attention<Rows>(t, row, b, sums);
+  sum_attention<Rows>(t, row, b + kTileBytes,
+                      reinterpret_cast<float(*)[kPanelColumns]>(&sums[0][16]));
+  finish.rows(sums, row, Rows, panel);
+}
+
+template <typename Finish>
+inline void multiply_all_attention(const Bf16Task& t, const Finish& finish) {
+  constexpr int kAttentionRows = 6;
+  for (std::int64_t panel = 0; panel < t.panel_count; ++panel) {
+    std::int64_t row = 0;
+    for (; row + kAttentionRows <= t.rows; row += kAttentionRows) {
+      multiply_attention<kAttentionRows>(t, row, panel, finish);
+    }
+    for (; row < t.rows; ++row) multiply_attention<1>(t, row, panel, finish);
   }
 }
 
-void bf16_product(const Bf16Task& t) {
-  constexpr int kAttentionRows = 6;
-  for (std::int64_t panel = 0; panel < t.panel_count; ++panel) {
-    for (int half = 0; half < 2; ++half) {
-      std::int64_t row = 0;
-      for (; row + kAttentionRows <= t.rows; row += kAttentionRows) {
-        multiply_attention<kAttentionRows>(t, row, panel, half);
-      }
-      for (; row < t.rows; ++row) multiply_attention<1>(t, row, panel, half);
-    }
-  }
+void scores(const ScoresTask& t) {
+  multiply_all_attention(t.product, lanes::FinishScores<Bf16Lanes>{t});
+}
+
+template <typename L>
+void weighted_values(const ValuesTask& t) {
+  multiply_all_attention(t.product, lanes::FinishValues<L>{t});
 }
 
 template <Precision P, typename L>
 constexpr TiledBackend kTable = lanes::table_of<L, P>(
     P == Precision::kInt8 ? "avx512-vnni" : "avx512-bf16",
     {P == Precision::kInt8 ? linear_int8<false> : linear_bf16<false>,
-     P == Precision::kInt8 ? linear_int8<true> : linear_bf16<true>, bf16_product});
+     P == Precision::kInt8 ? linear_int8<true> : linear_bf16<true>, scores, weighted_values<L>});
 
 }  // namespace
 

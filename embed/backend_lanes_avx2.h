@@ -37,10 +37,7 @@ struct Avx2Lanes {
     const __m256 sign = _mm256_set1_ps(-0.0F);
     return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
   }
-  static F negate(F a) {
-    const __m256 sign = _mm256_set1_ps(-0.0F);
-    return {_mm256_xor_ps(a.low, sign), _mm256_xor_ps(a.high, sign)};
-  }
+  static F max_magnitude(F most, F v) { return max(most, abs(v)); }
   static F round(F a) {
     constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     return {_mm256_round_ps(a.low, kNearest), _mm256_round_ps(a.high, kNearest)};
@@ -58,8 +55,11 @@ struct Avx2Lanes {
   // Lanes [begin, end) of v, `other` elsewhere.
   static F keep(F v, std::int64_t begin, std::int64_t end, float other) {
     if (begin <= 0 && end >= 16) return v;
-    const __m256i from = _mm256_set1_epi32(static_cast<int>(begin < 0 ? 0 : begin) - 1);
-    const __m256i upto = _mm256_set1_epi32(static_cast<int>(end > 16 ? 16 : end));
+    const auto within = [](std::int64_t lane) {
+      return static_cast<int>(lane < 0 ? 0 : lane > 16 ? 16 : lane);
+    };
+    const __m256i from = _mm256_set1_epi32(within(begin) - 1);
+    const __m256i upto = _mm256_set1_epi32(within(end));
     const __m256 rest = _mm256_set1_ps(other);
     const auto half = [&](__m256 values, __m256i lane) {
       const __m256i inside =
@@ -70,6 +70,14 @@ struct Avx2Lanes {
             half(v.high, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15))};
   }
 
+  template <int Distance>
+  static F swap(F v) {
+    if constexpr (Distance == 8) {
+      return {v.high, v.low};
+    } else {
+      return {swap_half<Distance>(v.low), swap_half<Distance>(v.high)};
+    }
+  }
   template <int Distance>
   static F butterfly(F v) {
     if constexpr (Distance == 8) {
@@ -121,6 +129,16 @@ struct Avx2Lanes {
     to_bf16(p, first);
     to_bf16(p + 16, second);
   }
+  static void from_bf16_pairs(const std::uint16_t* p, F& low, F& high) {
+    const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xFFFF0000));
+    const auto words = [p](int i) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + i));
+    };
+    low = {_mm256_castsi256_ps(_mm256_slli_epi32(words(0), 16)),
+           _mm256_castsi256_ps(_mm256_slli_epi32(words(16), 16))};
+    high = {_mm256_castsi256_ps(_mm256_and_si256(words(0), upper)),
+            _mm256_castsi256_ps(_mm256_and_si256(words(16), upper))};
+  }
   static F from_bf16(const std::uint16_t* p) {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(load_halves(p), 16)),
             _mm256_castsi256_ps(_mm256_slli_epi32(load_halves(p + 8), 16))};
@@ -134,16 +152,49 @@ struct Avx2Lanes {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + i), pairs);
     }
   }
-  static F reciprocal_guess(F x) {
-    const __m256i magic = _mm256_set1_epi32(0x7EF00000);
-    return {_mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(x.low))),
-            _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(x.high)))};
+  static void transpose(const std::uint32_t* from, std::int64_t stride, std::uint32_t* to) {
+    for (int row = 0; row < 16; row += 8) {
+      for (int column = 0; column < 16; column += 8) {
+        transpose_eight(from + column * stride + row, stride, to + row * 16 + column);
+      }
+    }
+  }
+  static F lookup(const float* table, F index) {
+    const auto half = [table](__m256 bits) {
+      const __m256i n = _mm256_and_si256(_mm256_castps_si256(bits), _mm256_set1_epi32(31));
+      return _mm256_i32gather_ps(table, n, 4);
+    };
+    return {half(index.low), half(index.high)};
   }
   static void zero_bf16(std::uint16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());
   }
 
  private:
+  // Eight by eight words; the rows of `to` are 16 words apart.
+  static void transpose_eight(const std::uint32_t* from, std::int64_t stride, std::uint32_t* to) {
+    __m256i a[8];
+    __m256i b[8];
+    for (int i = 0; i < 8; ++i) {
+      a[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + i * stride));
+    }
+    for (int i = 0; i < 8; i += 2) {
+      b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+      b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {  // a[i + j] has column 4 k + j in its lane k
+      a[i] = _mm256_unpacklo_epi64(b[i], b[i + 2]);
+      a[i + 1] = _mm256_unpackhi_epi64(b[i], b[i + 2]);
+      a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]);
+      a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    for (int j = 0; j < 4; ++j) {
+      auto* row = reinterpret_cast<__m256i*>(to + j * 16);
+      auto* four_on = reinterpret_cast<__m256i*>(to + (4 + j) * 16);
+      _mm256_storeu_si256(row, _mm256_permute2x128_si256(a[j], a[4 + j], 0x20));
+      _mm256_storeu_si256(four_on, _mm256_permute2x128_si256(a[j], a[4 + j], 0x31));
+    }
+  }
   static __m256i load_halves(const std::uint16_t* p) {
     return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -158,17 +209,17 @@ struct Avx2Lanes {
         _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
   }
   template <int Distance>
+  static __m256 swap_half(__m256 v) {
+    if constexpr (Distance == 1) return _mm256_permute_ps(v, 0b10110001);
+    if constexpr (Distance == 2) return _mm256_permute_ps(v, 0b01001110);
+    if constexpr (Distance == 4) return _mm256_permute2f128_ps(v, v, 0x01);
+  }
+  template <int Distance>
   static __m256 butterfly_half(__m256 v) {
-    if constexpr (Distance == 1) {
-      const __m256 signs = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1);
-      return _mm256_fmadd_ps(v, signs, _mm256_permute_ps(v, 0b10110001));
-    } else if constexpr (Distance == 2) {
-      const __m256 signs = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
-      return _mm256_fmadd_ps(v, signs, _mm256_permute_ps(v, 0b01001110));
-    } else {
-      const __m256 signs = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
-      return _mm256_fmadd_ps(v, signs, _mm256_permute2f128_ps(v, v, 0x01));
-    }
+    const __m256 signs = Distance == 1   ? _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1)
+                         : Distance == 2 ? _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1)
+                                         : _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
+    return _mm256_fmadd_ps(v, signs, swap_half<Distance>(v));
   }
 };
 

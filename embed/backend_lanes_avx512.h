@@ -26,7 +26,7 @@ struct Avx512Lanes {
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F min(F a, F b) { return _mm512_min_ps(a, b); }
   static F abs(F a) { return _mm512_abs_ps(a); }
-  static F negate(F a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0F)); }
+  static F max_magnitude(F most, F v) { return _mm512_range_ps(most, v, 0b1011); }
   static F round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
   static F times_power_of_two(F a, F n) { return _mm512_scalef_ps(a, n); }
   static float square_root(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
@@ -35,29 +35,28 @@ struct Avx512Lanes {
   // Lanes [begin, end) of v, `other` elsewhere.
   static F keep(F v, std::int64_t begin, std::int64_t end, float other) {
     if (begin <= 0 && end >= 16) return v;
-    const unsigned upto = end >= 16 ? 0xFFFFU : (1U << end) - 1;
-    const unsigned from = begin <= 0 ? 0U : (1U << begin) - 1;
+    const auto below = [](std::int64_t lane) {
+      return lane <= 0 ? 0U : lane >= 16 ? 0xFFFFU : (1U << lane) - 1;
+    };
+    const unsigned upto = below(end);
+    const unsigned from = below(begin);
     return _mm512_mask_blend_ps(static_cast<__mmask16>(upto & ~from), splat(other), v);
   }
 
   template <int Distance>
+  static F swap(F v) {
+    if constexpr (Distance == 1) return _mm512_permute_ps(v, 0b10110001);
+    if constexpr (Distance == 2) return _mm512_permute_ps(v, 0b01001110);
+    if constexpr (Distance == 4) return _mm512_shuffle_f32x4(v, v, 0b10110001);
+    if constexpr (Distance == 8) return _mm512_shuffle_f32x4(v, v, 0b01001110);
+  }
+  template <int Distance>
   static F butterfly(F v) {
-    F swapped;
-    F signs;
-    if constexpr (Distance == 1) {
-      swapped = _mm512_permute_ps(v, 0b10110001);
-      signs = signs_of(0xAAAA);
-    } else if constexpr (Distance == 2) {
-      swapped = _mm512_permute_ps(v, 0b01001110);
-      signs = signs_of(0xCCCC);
-    } else if constexpr (Distance == 4) {
-      swapped = _mm512_shuffle_f32x4(v, v, 0b10110001);
-      signs = signs_of(0xF0F0);
-    } else {
-      swapped = _mm512_shuffle_f32x4(v, v, 0b01001110);
-      signs = signs_of(0xFF00);
-    }
-    return _mm512_fmadd_ps(v, signs, swapped);
+    constexpr int kMask = Distance == 1   ? 0xAAAA
+                          : Distance == 2 ? 0xCCCC
+                          : Distance == 4 ? 0xF0F0
+                                          : 0xFF00;
+    return _mm512_fmadd_ps(v, signs_of(kMask), swap<Distance>(v));
   }
 
   // Adds lanes 8 apart, then 4, 2, 1.
@@ -117,6 +116,12 @@ struct Avx512Lanes {
     to_bf16(p, first);
     to_bf16(p + 16, second);
   }
+  static void from_bf16_pairs(const std::uint16_t* p, F& low, F& high) {
+    const __m512i words = _mm512_loadu_si512(p);
+    low = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+    high = _mm512_castsi512_ps(
+        _mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xFFFF0000))));
+  }
   static __m512i load_halves(const std::uint16_t* p) {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
@@ -128,9 +133,34 @@ struct Avx512Lanes {
     if (high != nullptr) pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(load_halves(high), 16));
     _mm512_storeu_si512(p, pairs);
   }
-  static F reciprocal_guess(F x) {
-    return _mm512_castsi512_ps(
-        _mm512_sub_epi32(_mm512_set1_epi32(0x7EF00000), _mm512_castps_si512(x)));
+  static void transpose(const std::uint32_t* from, std::int64_t stride, std::uint32_t* to) {
+    __m512i a[16];
+    __m512i b[16];
+    for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_si512(from + i * stride);
+    for (int i = 0; i < 16; i += 2) {  // words of two rows
+      b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+      b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {  // of four: a[i + j] has column 4 k + j in its lane k
+      a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+      a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+      a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+      a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    for (int j = 0; j < 4; ++j) {
+      const __m512i low = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x44);
+      const __m512i low_two = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x44);
+      const __m512i high = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xEE);
+      const __m512i high_two = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xEE);
+      _mm512_storeu_si512(to + j * 16, _mm512_shuffle_i32x4(low, low_two, 0x88));
+      _mm512_storeu_si512(to + (4 + j) * 16, _mm512_shuffle_i32x4(low, low_two, 0xDD));
+      _mm512_storeu_si512(to + (8 + j) * 16, _mm512_shuffle_i32x4(high, high_two, 0x88));
+      _mm512_storeu_si512(to + (12 + j) * 16, _mm512_shuffle_i32x4(high, high_two, 0xDD));
+    }
+  }
+  static F lookup(const float* table, F index) {
+    return _mm512_permutex2var_ps(_mm512_load_ps(table), _mm512_castps_si512(index),
+                                  _mm512_load_ps(table + 16));
   }
   static void zero_bf16(std::uint16_t* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_setzero_si256());

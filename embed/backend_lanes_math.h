@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "embed/gelu_table.h"
 #include "embed/tiled_backend.h"
 
 namespace nestor::embed::lanes {
@@ -24,25 +25,22 @@ inline typename L::F exp2_of(typename L::F x) {
   return L::times_power_of_two(p, whole);
 }
 
-// 1 / x for 1 <= x < 2^100; relative error 2e-6. From a guess in integers, y (a - b x y) with the a
-// and b that leave the least error (1.2e-3), then one of Newton's steps. Division units are slow,
-// and the approximate reciprocals of instruction sets differ.
-template <typename L>
-inline typename L::F reciprocal(typename L::F x) {
-  auto y = L::reciprocal_guess(x);
-  y = L::mul(y, L::negative_fma(L::splat(1.03F), L::mul(x, y), L::splat(2.031003541312112F)));
-  return L::fma(y, L::negative_fma(x, y, L::splat(1.0F)), y);
-}
-
-// gelu_tanh(x) = x * sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): the tanh form of
-// Hendrycks and Gimpel, with 1 + tanh(u) = 2 sigmoid(2 u). The exponent -2 u log2(e) is held under
-// 80 so that the power stays finite.
+// gelu_tanh(x) = x / 2 + |x| T(|x|) with T from gelu_table.h: the tanh form of Hendrycks and
+// Gimpel. Within 7e-6 of it for |x| <= 1, 7e-6 |x| beyond: bf16, which it becomes, rounds 500 times
+// coarser.
 template <typename L>
 inline typename L::F gelu_tanh(typename L::F x) {
-  const auto square = L::mul(x, x);
-  const auto inner = L::fma(square, L::splat(-0.10294323764F), L::splat(-2.3022082F));
-  const auto exponent = L::min(L::mul(x, inner), L::splat(80.0F));
-  return L::mul(x, reciprocal<L>(L::add(L::splat(1.0F), exp2_of<L>(exponent))));
+  constexpr float kStep = 5.0F / 32.0F;
+  constexpr float kNoFraction =
+      12582912.0F;  // 1.5 * 2^23: a sum with it is rounded to whole numbers
+  const auto size = L::abs(x);
+  const auto held = L::min(size, L::splat(31 * kStep));
+  const auto place = L::fma(held, L::splat(1.0F / kStep), L::splat(kNoFraction));
+  const auto centre = L::sub(place, L::splat(kNoFraction));
+  const auto r = L::negative_fma(centre, L::splat(kStep), held);
+  auto t = L::fma(L::lookup(kGeluCurves, place), r, L::lookup(kGeluSlopes, place));
+  t = L::fma(t, r, L::lookup(kGeluConstants, place));
+  return L::fma(size, t, L::mul(x, L::splat(0.5F)));
 }
 
 // 1 / sqrt(mean(x^2) + epsilon) from the sums of squares of the vectors 0, 1, 2, 3 modulo 4.
@@ -53,48 +51,80 @@ inline float inverse_length_from(const typename L::F (&sums)[4], std::int64_t wi
   return 1.0F / L::square_root(sum / static_cast<float>(width) + epsilon);
 }
 
-// The same of values; load(i) gives values i to i + 15.
+// The same of values; load(i, slot) gives values i to i + 15, each once and in order, slot being
+// their vector's number modulo 4.
 template <typename L, typename Load>
 inline float inverse_length_of(const Load& load, std::int64_t width, float epsilon) {
   typename L::F sums[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
-  const std::int64_t vectors = width / kLanes;
   std::int64_t i = 0;
-  for (; i + 4 <= vectors; i += 4) {
-    for (int j = 0; j < 4; ++j) {
-      const auto v = load((i + j) * kLanes);
-      sums[j] = L::fma(v, v, sums[j]);
+  for (; i + 4 * kLanes <= width; i += 4 * kLanes) {
+#pragma GCC unroll 4
+    for (int slot = 0; slot < 4; ++slot) {
+      const auto v = load(i + slot * kLanes, slot);
+      sums[slot] = L::fma(v, v, sums[slot]);
     }
   }
-  for (int j = 0; i < vectors; ++i, ++j) {
-    const auto v = load(i * kLanes);
-    sums[j] = L::fma(v, v, sums[j]);
+#pragma GCC unroll 3
+  for (int slot = 0; slot < 3; ++slot, i += kLanes) {
+    if (i >= width) break;
+    const auto v = load(i, slot);
+    sums[slot] = L::fma(v, v, sums[slot]);
   }
   return inverse_length_from<L>(sums, width, epsilon);
 }
 
 template <typename L>
 inline float inverse_length(const float* x, std::int64_t width, float epsilon) {
-  return inverse_length_of<L>([x](std::int64_t i) { return L::load(x + i); }, width, epsilon);
+  return inverse_length_of<L>([x](std::int64_t i, int) { return L::load(x + i); }, width, epsilon);
 }
 
-// Walsh-Hadamard transform of Vectors * 16 floats, without the factor 1 / sqrt(n).
-template <typename L, int Vectors>
-inline void hadamard(typename L::F (&v)[Vectors]) {
-  for (int half = 1; half < Vectors; half *= 2) {
+// Stages of a Walsh-Hadamard transform over whole vectors: pairs `Half` apart, then twice as far.
+// Unrolled by force: left to itself g++ 12 keeps the vectors in memory, at twice the time.
+template <typename L, int Vectors, int Half>
+inline void hadamard_stages(typename L::F (&v)[Vectors]) {
+  if constexpr (Half < Vectors) {
+#pragma GCC unroll 16
     for (int i = 0; i < Vectors; ++i) {
-      if ((i & half) != 0) continue;
+      if ((i & Half) != 0) continue;
       const auto a = v[i];
-      const auto b = v[i + half];
+      const auto b = v[i + Half];
       v[i] = L::add(a, b);
-      v[i + half] = L::sub(a, b);
+      v[i + Half] = L::sub(a, b);
+    }
+    hadamard_stages<L, Vectors, 2 * Half>(v);
+  }
+}
+
+// The stage of a Hadamard transform that mixes lanes `Distance` apart: of each pair of vectors the
+// second has its lanes swapped first, which costs one shuffle for two vectors; rotation.h has the
+// mathematics.
+template <typename L, int Vectors, int Stage>
+inline void hadamard_lanes(typename L::F (&v)[Vectors]) {
+  constexpr int kDistance = 1 << Stage;
+  if constexpr (Vectors == 1) {
+    v[0] = L::template butterfly<kDistance>(v[0]);
+  } else {
+    constexpr int kPairs = Vectors == 16 ? 4 : Vectors == 8 ? 3 : Vectors == 4 ? 2 : 1;
+    constexpr int kHalf = 1 << Stage % kPairs;
+#pragma GCC unroll 16
+    for (int i = 0; i < Vectors; ++i) {
+      if ((i & kHalf) != 0) continue;
+      const auto a = v[i];
+      const auto b = L::template swap<kDistance>(v[i + kHalf]);
+      v[i] = L::add(a, b);
+      v[i + kHalf] = L::sub(a, b);
     }
   }
-  for (int i = 0; i < Vectors; ++i) {
-    v[i] = L::template butterfly<1>(v[i]);
-    v[i] = L::template butterfly<2>(v[i]);
-    v[i] = L::template butterfly<4>(v[i]);
-    v[i] = L::template butterfly<8>(v[i]);
-  }
+}
+
+// Hadamard transform of Vectors * 16 floats, without the factor 1 / sqrt(n).
+template <typename L, int Vectors>
+inline void hadamard(typename L::F (&v)[Vectors]) {
+  hadamard_stages<L, Vectors, 1>(v);
+  hadamard_lanes<L, Vectors, 0>(v);
+  hadamard_lanes<L, Vectors, 1>(v);
+  hadamard_lanes<L, Vectors, 2>(v);
+  hadamard_lanes<L, Vectors, 3>(v);
 }
 
 template <typename L, int Vectors, typename Load>
@@ -107,6 +137,7 @@ inline void hadamard_blocks(const Load& load, std::int64_t width, float* out) {
       v[i] = load(at + i * kLanes, static_cast<int>((first + i) % 4));
     }
     hadamard<L, Vectors>(v);
+#pragma GCC unroll 16
     for (int i = 0; i < Vectors; ++i) L::store(out + at + i * kLanes, v[i]);
   }
 }
@@ -150,22 +181,37 @@ inline void reflect_nine(typename L::F (&v)[9]) {
 }
 
 // One stage (Count = 3) or two (9) on `Count` neighbouring units each; gives the largest magnitude.
+// A largest one for every unit: one for all would be a chain as long as the row.
 template <typename L, int Count>
 inline typename L::F mix_units(float* x, std::int64_t width, std::int64_t unit) {
-  auto largest = L::splat(0);
+  typename L::F largest[Count];
+  for (auto& most : largest) most = L::splat(0);
   for (std::int64_t at = 0; at < width; at += Count * unit) {
     for (std::int64_t i = at; i < at + unit; i += kLanes) {
       typename L::F v[Count];
+#pragma GCC unroll 9
       for (int j = 0; j < Count; ++j) v[j] = L::load(x + i + j * unit);
       if constexpr (Count == 3) reflect<L>(v[0], v[1], v[2]);
       if constexpr (Count == 9) reflect_nine<L>(v);
+#pragma GCC unroll 9
       for (int j = 0; j < Count; ++j) {
-        if constexpr (Count > 1) L::store(x + i + j * unit, v[j]);
-        largest = L::max(largest, L::abs(v[j]));
+        L::store(x + i + j * unit, v[j]);
+        largest[j] = L::max_magnitude(largest[j], v[j]);
       }
     }
   }
-  return largest;
+  for (int j = 1; j < Count; ++j) largest[0] = L::max(largest[0], largest[j]);
+  return largest[0];
+}
+
+template <typename L>
+inline typename L::F largest_magnitude(const float* x, std::int64_t width) {
+  typename L::F largest[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
+  for (std::int64_t i = 0; i < width; i += kLanes) {
+    auto& most = largest[i / kLanes % 4];
+    most = L::max_magnitude(most, L::load(x + i));
+  }
+  return L::max(L::max(largest[0], largest[1]), L::max(largest[2], largest[3]));
 }
 
 // The thirds of a rotation, in place; gives the largest magnitude of the result.
@@ -176,7 +222,7 @@ inline float mix_thirds(float* x, std::int64_t width, const RotationSteps& steps
   for (; left > 2; --left, unit *= 3) mix_units<L, 3>(x, width, unit);
   return L::largest(left == 2   ? mix_units<L, 9>(x, width, unit)
                     : left == 1 ? mix_units<L, 3>(x, width, unit)
-                                : mix_units<L, 1>(x, width, width));
+                                : largest_magnitude<L>(x, width));
 }
 
 }  // namespace nestor::embed::lanes

@@ -51,11 +51,10 @@ struct PortableLanes {
   static F min(const F& a, const F& b) {
     return each([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
   }
+  // Of magnitudes so far and the magnitude of v.
+  static F max_magnitude(const F& most, const F& v) { return max(most, abs(v)); }
   static F abs(const F& a) {
     return each([&](int i) { return __builtin_fabsf(a.lane[i]); });
-  }
-  static F negate(const F& a) {
-    return each([&](int i) { return -a.lane[i]; });
   }
   // To the nearest whole number, halves to the even one.
   static F round(const F& a) {
@@ -72,6 +71,11 @@ struct PortableLanes {
   // Lanes [begin, end) of v, `other` elsewhere.
   static F keep(const F& v, std::int64_t begin, std::int64_t end, float other) {
     return each([&](int i) { return i >= begin && i < end ? v.lane[i] : other; });
+  }
+  // Lane i is lane i ^ Distance of v.
+  template <int Distance>
+  static F swap(const F& v) {
+    return each([&](int i) { return v.lane[i ^ Distance]; });
   }
   // Lane i and lane i ^ Distance become their sum and their difference.
   template <int Distance>
@@ -123,12 +127,12 @@ struct PortableLanes {
     to_bf16(p + 16, second);
   }
   static F from_bf16(const std::uint16_t* p) {
-    F result;
-    for (int i = 0; i < 16; ++i) {
-      const std::uint32_t bits = static_cast<std::uint32_t>(p[i]) << 16;
-      std::memcpy(&result.lane[i], &bits, sizeof bits);
-    }
-    return result;
+    return each([&](int i) { return widen(p[i]); });
+  }
+  // Sixteen words: the lower halves and the upper ones.
+  static void from_bf16_pairs(const std::uint16_t* p, F& low, F& high) {
+    low = each([&](int i) { return widen(p[2 * i]); });
+    high = each([&](int i) { return widen(p[2 * i + 1]); });
   }
   // Words of two bf16: `low` in the lower halves, `high` (null: zeros) in the upper ones.
   static void interleave(std::uint32_t* p, const std::uint16_t* low, const std::uint16_t* high) {
@@ -136,18 +140,32 @@ struct PortableLanes {
       p[i] = low[i] | (high == nullptr ? 0U : static_cast<std::uint32_t>(high[i]) << 16);
     }
   }
-  // Within 13 % of 1 / x: the exponent and mantissa of x taken from a constant.
-  static F reciprocal_guess(const F& x) {
+  // to(16, 16) = from(16, 16) transposed, words; `stride` words from row to row of `from`.
+  static void transpose(const std::uint32_t* from, std::int64_t stride, std::uint32_t* to) {
+    for (int row = 0; row < 16; ++row) {
+      for (int column = 0; column < 16; ++column)
+        to[row * 16 + column] = from[column * stride + row];
+    }
+  }
+  // table[n], 32 floats aligned to 64 bytes; n: the low five bits of each lane.
+  static F lookup(const float* table, const F& index) {
     F result;
     for (int i = 0; i < 16; ++i) {
       std::uint32_t bits = 0;
-      std::memcpy(&bits, &x.lane[i], sizeof bits);
-      bits = 0x7EF00000U - bits;
-      std::memcpy(&result.lane[i], &bits, sizeof bits);
+      std::memcpy(&bits, &index.lane[i], sizeof bits);
+      result.lane[i] = table[bits & 31];
     }
     return result;
   }
   static void zero_bf16(std::uint16_t* p) { std::memset(p, 0, 32); }
+
+ private:
+  static float widen(std::uint16_t half) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
+    float value = 0;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  }
 };
 
 }  // namespace

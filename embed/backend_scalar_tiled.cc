@@ -28,8 +28,8 @@ std::int32_t sum_int8(const std::uint8_t* a, const std::uint8_t* panel, std::int
 
 // As TDPBF16PS sums: over the pairs of a step the even and the odd halves apart, then their sum
 // onto the total. Source: Intel's instruction reference, TDPBF16PS.
-float sum_bf16(const std::uint16_t* a, std::int64_t step_stride, const std::uint8_t* panel,
-               std::int64_t column, std::int64_t steps) {
+float sum_bf16(const std::uint16_t* a, const std::uint8_t* panel, std::int64_t column,
+               std::int64_t steps) {
   float total = 0;
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::uint8_t* b = column_of(panel + step * kPanelStepBytes, column);
@@ -38,9 +38,9 @@ float sum_bf16(const std::uint16_t* a, std::int64_t step_stride, const std::uint
     for (int word = 0; word < 16; ++word) {
       std::uint16_t pair[2];
       std::memcpy(pair, b + word * 64, sizeof pair);
-      even = __builtin_fmaf(lanes::widen_bf16(a[step * step_stride + word * 2]),
+      even = __builtin_fmaf(lanes::widen_bf16(a[step * kTileBytes / 2 + word * 2]),
                             lanes::widen_bf16(pair[0]), even);
-      odd = __builtin_fmaf(lanes::widen_bf16(a[step * step_stride + word * 2 + 1]),
+      odd = __builtin_fmaf(lanes::widen_bf16(a[step * kTileBytes / 2 + word * 2 + 1]),
                            lanes::widen_bf16(pair[1]), odd);
     }
     total += even + odd;
@@ -65,14 +65,14 @@ void multiply(const LinearTask& t) {
                 sum_int8(a + each * kStepBytes, b, column, t.b.steps);
           }
         } else {
-          floats[column] = sum_bf16(reinterpret_cast<const std::uint16_t*>(a), kTileBytes / 2, b,
-                                    column, t.b.steps);
+          floats[column] =
+              sum_bf16(reinterpret_cast<const std::uint16_t*>(a), b, column, t.b.steps);
         }
       }
       if constexpr (P == Precision::kInt8) {
-        finish.row(integers, row, panel);
+        finish.rows(integers, row, 1, panel);
       } else {
-        finish.row(floats, row, panel);
+        finish.rows(floats, row, 1, panel);
       }
     }
   }
@@ -87,23 +87,31 @@ void linear(const LinearTask& t) {
   }
 }
 
-void bf16_product(const Bf16Task& t) {
-  const lanes::FinishBf16<Lanes> finish{t};
+template <typename Finish>
+void multiply_attention(const Bf16Task& t, const Finish& finish) {
   for (std::int64_t panel = 0; panel < t.panel_count; ++panel) {
     for (std::int64_t row = 0; row < t.rows; ++row) {
+      const std::uint8_t* a = t.a + input_offset(row, 0, t.steps);
       float sums[kPanelColumns];
       for (std::int64_t column = 0; column < kPanelColumns; ++column) {
-        sums[column] = sum_bf16(t.a + row * t.a_stride, 32, t.panels + panel * t.panel_stride,
-                                column, t.steps);
+        sums[column] = sum_bf16(reinterpret_cast<const std::uint16_t*>(a),
+                                t.panels + panel * t.panel_stride, column, t.steps);
       }
-      finish.row(sums, row, panel);
+      finish.rows(sums, row, 1, panel);
     }
   }
 }
 
+void scores(const ScoresTask& t) { multiply_attention(t.product, lanes::FinishScores<Lanes>{t}); }
+
+void weighted_values(const ValuesTask& t) {
+  multiply_attention(t.product, lanes::FinishValues<Lanes>{t});
+}
+
 template <Precision P>
-constexpr TiledBackend kTable =
-    lanes::table_of<Lanes, P>("scalar", {linear<P, false>, linear<P, true>, bf16_product});
+constexpr TiledBackend kTable = lanes::table_of<Lanes, P>("scalar",
+                                                          {linear<P, false>, linear<P, true>,
+                                                           scores, weighted_values});
 
 }  // namespace
 

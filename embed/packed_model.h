@@ -24,7 +24,7 @@
 
 namespace nestor::embed {
 
-inline constexpr std::uint32_t kPackedVersion = 1;
+inline constexpr std::uint32_t kPackedVersion = 2;
 inline constexpr std::string_view kPackedSuffix = ".nestor-model";
 
 enum class PackedSection : int {

@@ -92,8 +92,9 @@ void place_column(const TiledMatrixLayout& matrix, Precision precision, std::int
     panels[panel_offset(matrix, precision, column, i)] = static_cast<char>(value);
     sum += value;
   }
-  std::memcpy(layer + matrix.scales + column * 4, &scale, sizeof scale);
-  std::memcpy(layer + matrix.sums + column * 4, &sum, sizeof sum);
+  const std::int64_t place = column_place(matrix, column) * 4;
+  std::memcpy(layer + matrix.scales + place, &scale, sizeof scale);
+  std::memcpy(layer + matrix.sums + place, &sum, sizeof sum);
   double bias = 0;
   for (std::size_t i = 0; i < mean_input.size(); ++i) {
     const double lost = static_cast<double>(weights[i]) -
@@ -101,7 +102,7 @@ void place_column(const TiledMatrixLayout& matrix, Precision precision, std::int
     bias += lost * static_cast<double>(mean_input[i]);
   }
   const auto stored = static_cast<float>(bias);
-  std::memcpy(layer + matrix.biases + column * 4, &stored, sizeof stored);
+  std::memcpy(layer + matrix.biases + place, &stored, sizeof stored);
 }
 
 void place_table_row(std::span<const float> row, Precision precision, const TableRowLayout& layout,

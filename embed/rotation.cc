@@ -16,20 +16,32 @@ std::int64_t count_thirds(std::int64_t units) {
   return thirds;
 }
 
-// In place, without a factor; size a power of two.
-void hadamard(std::span<double> x) {
-  for (std::size_t half = 1; half < x.size(); half *= 2) {
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      if ((i & half) != 0) continue;
-      const double a = x[i];
-      const double b = x[i + half];
-      x[i] = a + b;
-      x[i + half] = a - b;
-    }
+// One stage of a Hadamard transform, in place: each channel and the one `half` further on, there in
+// the lane `lanes` across (exclusive or), become their sum and their difference.
+void mix_pairs(std::span<double> x, std::size_t half, std::size_t lanes) {
+  const std::vector<double> before(x.begin(), x.end());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if ((i & half) != 0) continue;
+    const double a = before[i];
+    const double b = before[(i + half) ^ lanes];
+    x[i] = a + b;
+    x[i + half] = a - b;
   }
 }
 
-// x = mixed H S x * factor. All parts are symmetric, so a row of weights takes the same.
+// In place, without a factor; size a power of two from kLeastBlock. What backends do, vector by
+// vector: backend_lanes_math.h, hadamard.
+void hadamard(std::span<double> x) {
+  constexpr std::size_t kVector = kLanes;
+  std::size_t pairings = 0;
+  for (std::size_t half = kVector; half < x.size(); half *= 2, ++pairings) mix_pairs(x, half, 0);
+  for (std::size_t stage = 0; (std::size_t{1} << stage) < kVector; ++stage) {
+    const std::size_t lanes = std::size_t{1} << stage;
+    pairings == 0 ? mix_pairs(x, lanes, 0) : mix_pairs(x, kVector << stage % pairings, lanes);
+  }
+}
+
+// x = T H S x * factor. H times its transpose is n, so a row of weights takes the same over n.
 void rotate(std::span<float> row, const RotationSteps& steps, bool orthonormal) {
   std::vector<double> x(row.size());
   const auto block = static_cast<double>(steps.block);

@@ -1,7 +1,15 @@
 // Rotation: the orthogonal change of basis that spreads outliers over many channels before a row is
-// quantised to int8. In front of a product: x' = H S x with blocks of Walsh-Hadamard matrices H and
-// random signs S, the blocks then mixed by threes; the weights take the inverse, W' = W S H^T / n,
+// quantised to int8. In front of a product: x' = T H S x with blocks of Hadamard matrices H, random
+// signs S, and T that mixes the blocks by threes; the weights take the inverse, W' = W S H^T T / n,
 // so W' x' = W x.
+//
+// H of n = 16 v channels, v vectors of 16 lanes, is log2(n) stages. The first log2(v) are those of
+// Walsh and Hadamard over whole vectors: pairs 1, 2, 4, ... vectors apart become sum and
+// difference. The last four mix lanes as well: before stage s the second vector of each pair has
+// its lanes swapped, i and i ^ 2^s, and the pairs are 2^(s mod log2(v)) apart. Each stage is
+// orthogonal up to a factor, and as the swaps reach every lane once, all entries of H are 1 or -1.
+// Against four stages inside each vector that is half the shuffles and as many sums less. (v = 1:
+// inside the vector.)
 //
 // Where S and H can be folded into weights they are; where not, the norm before the product carries
 // S in its scale and the backend transforms a row by H at run time. Source: QuaRot (Ashkboos et

@@ -13,8 +13,9 @@
 //
 // The inputs of linear layers lie in tiles as well (input_offset), padded with zeros to whole
 // steps, and may be *read* (not used) up to the next multiple of kRowBlock rows. What goes from one
-// kernel to the next, but for the residual stream, is bf16: half the traffic, and its rounding is
-// lost in that of int8. Kernels allocate nothing, throw nothing, run on the calling thread.
+// kernel to the next, but for the residual stream, is bf16 in strips (HalfRows): half the traffic,
+// and its rounding is lost in that of int8. Kernels allocate nothing, throw nothing, run on the
+// calling thread.
 // Threads: tables are constants; kernels may run on any number of threads at once.
 #pragma once
 
@@ -45,7 +46,8 @@ struct RotationSteps {
 };
 
 // A linear layer as it lies in a packed model. gate_up: each panel holds 16 gate columns, then the
-// 16 up columns that go with them.
+// 16 up columns that go with them. Others: column c of 32 stands at place_in_pairs(c), so that
+// their results come out in pairs.
 struct TiledMatrix {
   const std::uint8_t* panels = nullptr;  // (panel_count, steps, kPanelStepBytes)
   const float* scales = nullptr;         // int8: (panel_count * 32), one a column; bf16: null
@@ -65,40 +67,96 @@ struct TiledRows {
 };
 inline constexpr float kFineSteps = 254.0F;
 
+inline constexpr std::int64_t kRowsTogether = 4;  // norms and inputs work on
+
 inline constexpr std::int64_t kTileRows = 16;
 inline constexpr std::int64_t kTileBytes = kTileRows * kStepBytes;
 
 // Where byte `at` of row `row` of an input of `steps` steps lies.
 constexpr std::int64_t input_offset(std::int64_t row, std::int64_t at, std::int64_t steps) {
-  return (row / kTileRows * steps + at / kStepBytes) * kTileBytes + row % kTileRows * kStepBytes +
-         at % kStepBytes;
+  const auto r = static_cast<std::uint64_t>(row);
+  const auto a = static_cast<std::uint64_t>(at);
+  constexpr auto kRows = static_cast<std::uint64_t>(kTileRows);
+  constexpr auto kStep = static_cast<std::uint64_t>(kStepBytes);
+  return static_cast<std::int64_t>((r / kRows * static_cast<std::uint64_t>(steps) + a / kStep) *
+                                       static_cast<std::uint64_t>(kTileBytes) +
+                                   r % kRows * kStep + a % kStep);
+}
+
+// How the columns of bf16 values lie in their strips.
+enum class HalfOrder {
+  kPairs,  // 32 a strip; word i of a row holds columns i and 16 + i, so that one load gives both
+  kPlain,  // 16 a strip
+};
+
+// bf16 values on their way from kernel to kernel: a strip of columns of kRowBlock rows, then the
+// next strip of the same rows; after all of them the next rows. So what a product makes of a block
+// is one stretch of memory: stores that hop from row to row take a third of a product's time.
+struct HalfRows {
+  std::uint16_t* data = nullptr;
+  std::int64_t strips = 0;  // a row
+  HalfOrder order = HalfOrder::kPairs;
+};
+
+constexpr std::int64_t strip_columns(HalfOrder order) {
+  return order == HalfOrder::kPairs ? kPanelColumns : kLanes;
+}
+// From strip to strip, in values: kRowBlock rows and a line of cache, for strides of a power of two
+// crowd into few sets of it.
+constexpr std::int64_t strip_values(HalfOrder order) {
+  return kRowBlock * strip_columns(order) + kStepBytes / 2;
+}
+// Where the first strip of row `row` lies, in values.
+constexpr std::int64_t half_offset(const HalfRows& rows, std::int64_t row) {
+  const auto at = static_cast<std::uint64_t>(row);  // no sign to care for: shifts
+  constexpr auto kBlock = static_cast<std::uint64_t>(kRowBlock);
+  return static_cast<std::int64_t>(at / kBlock) * rows.strips * strip_values(rows.order) +
+         static_cast<std::int64_t>(at % kBlock) * strip_columns(rows.order);
+}
+// Where a column of 32 in pairs lies in them.
+constexpr std::int64_t place_in_pairs(std::int64_t column) {
+  return column % kLanes * 2 + column / kLanes;
 }
 
 // result(rows, 32 * panels) = a * b^T for panels [panel_begin, panel_end), columns counted from 0;
-// with gelu, result(rows, 16 * panels) = gelu_tanh(gate) * up.
+// with gelu, result(rows, 16 * panels) = gelu_tanh(gate) * up, plain instead of in pairs. `next` is
+// what the thread will want of the weights after this, to be fetched ahead.
 struct LinearTask {
   std::int64_t rows = 0;  // of the result; fine: half of those of a
   TiledRows a;
   TiledMatrix b;
   std::int64_t panel_begin = 0;
   std::int64_t panel_end = 0;
-  std::uint16_t* result = nullptr;  // bf16
-  std::int64_t result_stride = 0;   // values
-  std::int64_t result_columns = 0;  // that exist; the last panel may be cut
+  HalfRows result;
+  const std::uint8_t* next = nullptr;
+  std::int64_t next_bytes = 0;
 };
 
-// The same in bf16 for attention: b's panels lie `panel_stride` bytes apart.
+// The same in bf16 for attention: a is tiles as input_offset has them, b's panels lie
+// `panel_stride` bytes apart.
 struct Bf16Task {
   std::int64_t rows = 0;
-  const std::uint16_t* a = nullptr;  // (rows up to kRowBlock, >= steps * 32)
-  std::int64_t a_stride = 0;         // bf16 values
+  const std::uint8_t* a = nullptr;  // (rows / 16, steps, 16, kStepBytes)
   const std::uint8_t* panels = nullptr;
   std::int64_t panel_stride = 0;  // bytes
   std::int64_t panel_count = 0;
   std::int64_t steps = 0;
+};
+
+// Queries by keys: float scores in blocks, (rows / 32, panel_count, 32, 32).
+struct ScoresTask {
+  Bf16Task product;
   float* result = nullptr;
-  std::int64_t result_stride = 0;   // floats
-  std::int64_t result_columns = 0;  // that exist; the last panel may be cut
+};
+inline constexpr std::int64_t kBlockValues = kRowBlock * kPanelColumns;
+
+// Weights by values: row r of the product, times factors[r], goes as bf16 in strips of pairs to
+// result + places[r].
+struct ValuesTask {
+  Bf16Task product;
+  const float* factors = nullptr;        // (rows)
+  const std::int64_t* places = nullptr;  // (rows): half_offset and the strips of heads before
+  std::uint16_t* result = nullptr;
 };
 
 // Row by row: stream += norm(branch) * post_scale, where there is a branch; then, where there is a
@@ -107,61 +165,63 @@ struct NormTask {
   std::int64_t rows = 0;
   std::int64_t width = 0;
   float epsilon = 0;
-  float* stream = nullptr;                // (rows, width)
-  const std::uint16_t* branch = nullptr;  // (rows, width) bf16 or null
-  const float* post_scale = nullptr;      // (width)
-  const float* pre_scale = nullptr;       // (width) or null
-  RotationSteps rotation;                 // int8
-  std::int64_t first_row = 0;             // of out
+  float* stream = nullptr;            // (rows, width)
+  HalfRows branch;                    // (all rows, width), data null: no branch
+  const float* post_scale = nullptr;  // (width)
+  const float* pre_scale = nullptr;   // (width) or null
+  RotationSteps rotation;             // int8
+  std::int64_t first_row = 0;         // of branch and out
   TiledRows out;
   std::int64_t out_steps = 0;
-  float* scratch = nullptr;  // (width)
+  float* scratch = nullptr;  // (kRowsTogether, width)
 };
 
 // Row by row: out = input of a linear layer made of x, rotated first.
 struct InputTask {
   std::int64_t rows = 0;
   std::int64_t width = 0;
-  const std::uint16_t* x = nullptr;  // (rows, width) bf16
-  RotationSteps rotation;            // int8
-  std::int64_t first_row = 0;        // of out
+  HalfRows x;                  // (all rows, width)
+  RotationSteps rotation;      // int8
+  std::int64_t first_row = 0;  // of x and out
   TiledRows out;
   std::int64_t out_steps = 0;
-  float* scratch = nullptr;  // (width)
+  float* scratch = nullptr;  // (kRowsTogether, width)
 };
 
-// Queries, keys and values of up to 32 tokens in a row of one text, one step of its keys, the first
-// at a position that is a multiple of 32: norm, rotary embedding (cosine, sine: (position,
-// head_width / 2)), bf16, and for keys and values the layout of panels.
+// Queries, keys and values of up to 32 tokens in a row of one text, all in one step of its keys,
+// the first at a position that is a multiple of 16: norm, rotary embedding (cosine, sine:
+// (position, head_width / 2)), bf16, and for keys and values the layout of panels. head_width is a
+// multiple of 64.
 struct HeadsTask {
   std::int64_t tokens = 0;
   std::int64_t position = 0;  // of the first token in its text
+  bool ends_text = false;     // the rest of the step is cleared
   std::int64_t head_count = 0;
   std::int64_t head_width = 0;
-  std::int64_t head_steps = 0;  // of 32 bf16 values
   float epsilon = 0;
-  const std::uint16_t* joint = nullptr;  // (tokens, joint_stride) bf16: queries, keys, values
-  std::int64_t joint_stride = 0;
+  HalfRows joint;                      // (all tokens, queries then keys then values)
+  std::int64_t first_row = 0;          // of joint
   const float* query_scale = nullptr;  // (head_width), the score's factor in it
   const float* key_scale = nullptr;    // (head_width)
   const float* cosine = nullptr;
   const float* sine = nullptr;
-  std::uint16_t* queries = nullptr;  // (tokens, head_count, head_steps * 32)
-  // Of the text. Keys: (key panels, head_steps) of 32 keys; values: (head panels, key_steps) of 32
-  // dimensions.
+  // (tokens * head_count) rows of head_width / 32 steps in tiles.
+  std::uint8_t* queries = nullptr;
+  // Of the text. Keys: (key panels, head_width / 32) of 32 keys; values: (head_width / 32,
+  // key_steps) of 32 dimensions, in pairs.
   std::uint8_t* keys = nullptr;
   std::uint8_t* values = nullptr;
   std::int64_t key_steps = 0;  // ceil(tokens of the text / 32)
-  float* scratch = nullptr;    // (head_steps * 32)
+  float* scratch = nullptr;    // 16 keys: (8 * head_width)
 };
 
-// In place, row by row: scores (rows, stride) floats -> exp2(score - largest) over the row's own
-// range, as bf16 at the row's beginning, 0 elsewhere in [0, columns); `inverse_sums` gets 1 / sum.
+// Row by row: scores in blocks -> exp2(score - largest) over the row's own range, 0 elsewhere, as
+// bf16 in tiles (input_offset); `inverse_sums` gets 1 / sum.
 struct SoftmaxTask {
   std::int64_t rows = 0;
-  std::int64_t columns = 0;  // a multiple of 32
-  float* scores = nullptr;
-  std::int64_t stride = 0;
+  std::int64_t panel_count = 0;          // of 32 keys: also the steps of the weights
+  const float* scores = nullptr;         // (rows / 32, panel_count, 32, 32)
+  std::uint8_t* weights = nullptr;       // (rows / 16, panel_count, 16, kStepBytes)
   const std::int32_t* begins = nullptr;  // (rows): the range of each row
   const std::int32_t* ends = nullptr;
   float* inverse_sums = nullptr;  // (rows)
@@ -173,20 +233,20 @@ struct TiledBackend {
   std::uint8_t input_bias;  // int8: what is xored onto the bytes of TiledRows, 0 or 0x80
   void (*linear)(const LinearTask&);
   void (*linear_gelu)(const LinearTask&);
-  void (*bf16_product)(const Bf16Task&);
+  void (*scores)(const ScoresTask&);
+  void (*weighted_values)(const ValuesTask&);
   void (*norm)(const NormTask&);
   void (*make_input)(const InputTask&);
   void (*make_heads)(const HeadsTask&);
   void (*softmax)(const SoftmaxTask&);
-  // result(rows, width) = x(rows, width) * factors, one a row, as bf16.
-  void (*scale_rows)(std::int64_t rows, std::int64_t width, const float* x, const float* factors,
-                     std::uint16_t* result);
-  // sum(width) += norm(x row) * scale over the rows of x(rows, width), in order.
-  void (*norm_sum)(std::int64_t rows, std::int64_t width, const float* x, const float* scale,
-                   float epsilon, float* sum);
-  // y(out) = sum over i of x[i] * weight(in, out) row i, in order of i; out a multiple of kLanes.
-  void (*transform)(std::int64_t in, std::int64_t out, const float* x, const float* weight,
-                    float* y);
+  // For columns [begin, end), multiples of kLanes: sum += norm(x row) * scale over the rows of
+  // x(rows, width), in order.
+  void (*norm_sum)(std::int64_t rows, std::int64_t width, std::int64_t begin, std::int64_t end,
+                   const float* x, const float* scale, float epsilon, float* sum);
+  // For columns [begin, end), multiples of kLanes: y = sum over i of x[i] * weight(in, out) row i,
+  // in order of i.
+  void (*transform)(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64_t end,
+                    const float* x, const float* weight, float* y);
 };
 
 // The tables of one instruction set; null where this build has none. They are code only: whether

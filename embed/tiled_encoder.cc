@@ -60,73 +60,83 @@ class TiledEncoder::Member {
  private:
   [[nodiscard]] std::int64_t hidden() const { return config_.hidden_size; }
   [[nodiscard]] std::int64_t query_width() const { return config_.head_count * config_.head_width; }
-  [[nodiscard]] std::int64_t head_steps() const { return (config_.head_width + 31) / 32; }
+  [[nodiscard]] std::int64_t head_steps() const { return config_.head_width / 32; }
 
   // This member's part of [0, count).
   [[nodiscard]] Range part_of(std::int64_t count) const {
     return {count * rank_ / size_, count * (rank_ + 1) / size_};
   }
+  // The same in whole vectors.
+  [[nodiscard]] Range lanes_of(std::int64_t width) const {
+    const Range vectors = part_of(width / kLanes);
+    return {vectors.begin * kLanes, vectors.end * kLanes};
+  }
   [[nodiscard]] TiledRows inputs() const {
     return {to_.inputs.data(), to_.input_scales.data(), to_.fine};
   }
 
+  [[nodiscard]] HalfRows branch() const { return {to_.branch.data(), layout_.down.panel_count}; }
+  [[nodiscard]] HalfRows joint() const { return {to_.wide.data(), layout_.joint.panel_count}; }
+  [[nodiscard]] HalfRows attended() const {
+    return {to_.branch.data(), query_width() / strip_columns(HalfOrder::kPairs)};
+  }
+  [[nodiscard]] HalfRows activated() const {
+    return {to_.wide.data(), layout_.gate_up.panel_count, HalfOrder::kPlain};
+  }
+
   void run_layer(LayerKind kind, const TiledLayer& layer) {
-    linear(LinearLayer::kJoint, layer.joint, layout_.joint.columns, to_.wide.data());
+    linear(LinearLayer::kJoint, layer.joint, layer.attention_output, joint());
     barrier_.wait();
-    make_heads(kind, layer);
+    run_attention(kind, layer);
     barrier_.wait();
-    attend(kind);
-    barrier_.wait();
-    make_input(query_width(), head_rotation_steps(config_.head_count, config_.head_width),
-               layout_.attention_output.steps);
-    barrier_.wait();
-    linear(LinearLayer::kAttentionOutput, layer.attention_output, hidden(), to_.branch.data());
+    linear(LinearLayer::kAttentionOutput, layer.attention_output, layer.gate_up, branch());
     barrier_.wait();
     add_branch_and_norm(layer.post_attention_norm, layer.pre_feed_forward_norm);
     barrier_.wait();
-    linear(LinearLayer::kGateUp, layer.gate_up, config_.feed_forward_size, to_.wide.data());
+    linear(LinearLayer::kGateUp, layer.gate_up, layer.down, activated());
     barrier_.wait();
-    make_input(config_.feed_forward_size, rotation_steps(config_.feed_forward_size),
-               layout_.down.steps);
+    make_input(activated(), part_of(tokens_), config_.feed_forward_size,
+               rotation_steps(config_.feed_forward_size), layout_.down.steps);
     barrier_.wait();
-    linear(LinearLayer::kDown, layer.down, hidden(), to_.branch.data());
+    const bool last = layer_ + 1 == config_.layers.size();
+    linear(LinearLayer::kDown, layer.down,
+           last ? TiledMatrix() : encoder_.weights_.layers[layer_ + 1].joint, branch());
     barrier_.wait();
   }
 
   // stream += norm(branch) where post_scale; inputs = norm(stream) where pre_scale.
   void add_branch_and_norm(const float* post_scale, const float* pre_scale) {
     const Range rows = part_of(tokens_);
-    backend_.norm(
-        {.rows = rows.end - rows.begin,
-         .width = hidden(),
-         .epsilon = config_.norm_epsilon,
-         .stream = to_.stream.data() + rows.begin * hidden(),
-         .branch = post_scale == nullptr ? nullptr : to_.branch.data() + rows.begin * hidden(),
-         .post_scale = post_scale,
-         .pre_scale = pre_scale,
-         .rotation = rotation_steps(hidden()),
-         .first_row = rows.begin,
-         .out = inputs(),
-         .out_steps = layout_.joint.steps,
-         .scratch = scratch_.row.data()});
+    backend_.norm({.rows = rows.end - rows.begin,
+                   .width = hidden(),
+                   .epsilon = config_.norm_epsilon,
+                   .stream = to_.stream.data() + rows.begin * hidden(),
+                   .branch = post_scale == nullptr ? HalfRows() : branch(),
+                   .post_scale = post_scale,
+                   .pre_scale = pre_scale,
+                   .rotation = rotation_steps(hidden()),
+                   .first_row = rows.begin,
+                   .out = inputs(),
+                   .out_steps = layout_.joint.steps,
+                   .scratch = scratch_.rows.data()});
   }
 
-  // inputs = wide(tokens, width).
-  void make_input(std::int64_t width, const RotationSteps& rotation, std::int64_t steps) {
-    const Range rows = part_of(tokens_);
+  // inputs = x(rows, width).
+  void make_input(const HalfRows& x, const Range& rows, std::int64_t width,
+                  const RotationSteps& rotation, std::int64_t steps) {
     backend_.make_input({.rows = rows.end - rows.begin,
                          .width = width,
-                         .x = to_.wide.data() + rows.begin * width,
+                         .x = x,
                          .rotation = rotation,
                          .first_row = rows.begin,
                          .out = inputs(),
                          .out_steps = steps,
-                         .scratch = scratch_.row.data()});
+                         .scratch = scratch_.rows.data()});
   }
 
-  // result(tokens, columns) = inputs * matrix^T.
-  void linear(LinearLayer which, const TiledMatrix& matrix, std::int64_t columns,
-              std::uint16_t* result) {
+  // result = inputs * matrix^T; `next` is the matrix of the linear layer after this one.
+  void linear(LinearLayer which, const TiledMatrix& matrix, const TiledMatrix& next,
+              const HalfRows& result) {
     if (to_.observer && size_ == 1) {
       to_.observer({.layer = layer_,
                     .which = which,
@@ -137,6 +147,8 @@ class TiledEncoder::Member {
                     .fine = to_.fine});
     }
     const Range panels = part_of(matrix.panel_count);
+    const Range later = part_of(next.panel_count);  // its first panel is fetched ahead
+    const std::int64_t later_bytes = next.steps * kPanelStepBytes;
     const auto product = which == LinearLayer::kGateUp ? backend_.linear_gelu : backend_.linear;
     product({.rows = tokens_,
              .a = inputs(),
@@ -144,116 +156,130 @@ class TiledEncoder::Member {
              .panel_begin = panels.begin,
              .panel_end = panels.end,
              .result = result,
-             .result_stride = columns,
-             .result_columns = columns});
+             .next = next.panels + later.begin * later_bytes,
+             .next_bytes = later.begin < later.end ? later_bytes : 0});
   }
 
-  template <typename Work>
-  void for_my_blocks(const Work& work) {
-    for (std::size_t i = static_cast<std::size_t>(rank_); i < to_.blocks.size();
-         i += static_cast<std::size_t>(size_)) {
-      work(to_.blocks[i], to_.texts[static_cast<std::size_t>(to_.blocks[i].text)]);
+  // wide(tokens, joint) -> queries, keys, values -> attended -> inputs. Alone, text by text: what
+  // is made of one is still near when it is used. In a team each takes its part of the blocks of
+  // all texts.
+  void run_attention(LayerKind kind, const TiledLayer& layer) {
+    const std::size_t count = to_.blocks.size();
+    if (size_ > 1) {
+      const auto rank = static_cast<std::size_t>(rank_);
+      const auto size = static_cast<std::size_t>(size_);
+      for (std::size_t i = rank; i < count; i += size) make_heads(to_.blocks[i], kind, layer);
+      barrier_.wait();
+      for (std::size_t i = rank; i < count; i += size) attend(to_.blocks[i], kind);
+      return;
+    }
+    for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
+      while (end < count && to_.blocks[end].text == to_.blocks[begin].text) ++end;
+      for (std::size_t i = begin; i < end; ++i) make_heads(to_.blocks[i], kind, layer);
+      for (std::size_t i = begin; i < end; ++i) attend(to_.blocks[i], kind);
     }
   }
 
-  // wide(tokens, joint) -> queries, keys, values.
-  void make_heads(LayerKind kind, const TiledLayer& layer) {
-    const std::int64_t table = config_.context_tokens * config_.head_width / 2;
-    const float* cosine = encoder_.rotary_ + (kind == LayerKind::kLocal ? 0 : 2 * table);
-    for_my_blocks([&](const TokenBlock& block, const TextPlace& text) {
-      backend_.make_heads(
-          {.tokens = block.count,
-           .position = block.position,
-           .head_count = config_.head_count,
-           .head_width = config_.head_width,
-           .head_steps = head_steps(),
-           .epsilon = config_.norm_epsilon,
-           .joint = to_.wide.data() + block.begin * layout_.joint.columns,
-           .joint_stride = layout_.joint.columns,
-           .query_scale = layer.query_norm,
-           .key_scale = layer.key_norm,
-           .cosine = cosine,
-           .sine = cosine + table,
-           .queries = to_.queries.data() + block.begin * config_.head_count * head_steps() * 32,
-           .keys = to_.keys.data() + text.keys,
-           .values = to_.values.data() + text.values,
-           .key_steps = text.key_steps,
-           .scratch = scratch_.row.data()});
-    });
+  [[nodiscard]] const TextPlace& text_of(const TokenBlock& block) const {
+    return to_.texts[static_cast<std::size_t>(block.text)];
   }
 
-  // queries, keys, values -> wide(tokens, query_width).
-  void attend(LayerKind kind) {
-    const std::int64_t reach =
-        kind == LayerKind::kLocal ? config_.local_reach : config_.context_tokens;
-    for_my_blocks(
-        [&](const TokenBlock& block, const TextPlace& text) { attend_block(block, text, reach); });
+  void make_heads(const TokenBlock& block, LayerKind kind, const TiledLayer& layer) {
+    const std::int64_t table = config_.context_tokens * config_.head_width / 2;
+    const float* cosine = encoder_.rotary_ + (kind == LayerKind::kLocal ? 0 : 2 * table);
+    const TextPlace& text = text_of(block);
+    backend_.make_heads({.tokens = block.count,
+                         .position = block.position,
+                         .ends_text = block.position + block.count == text.tokens,
+                         .head_count = config_.head_count,
+                         .head_width = config_.head_width,
+                         .epsilon = config_.norm_epsilon,
+                         .joint = joint(),
+                         .first_row = block.begin,
+                         .query_scale = layer.query_norm,
+                         .key_scale = layer.key_norm,
+                         .cosine = cosine,
+                         .sine = cosine + table,
+                         .queries = to_.queries.data() + block.queries,
+                         .keys = to_.keys.data() + text.keys,
+                         .values = to_.values.data() + text.keys,
+                         .key_steps = text.key_steps,
+                         .scratch = scratch_.rows.data()});
   }
 
   // All heads of a block share the text's keys: (tokens of the block * heads) rows of queries.
-  void attend_block(const TokenBlock& block, const TextPlace& text, std::int64_t reach) {
+  void attend(const TokenBlock& block, LayerKind kind) {
+    const TextPlace& text = text_of(block);
+    const std::int64_t reach =
+        kind == LayerKind::kLocal ? config_.local_reach : config_.context_tokens;
     const std::int64_t heads = config_.head_count;
     const std::int64_t rows = block.count * heads;
     const std::int64_t first_step = std::max<std::int64_t>(0, block.position - reach) / 32;
     const std::int64_t last = std::min(text.tokens, block.position + block.count + reach);
     const std::int64_t steps = (last + 31) / 32 - first_step;
-    for (std::int64_t row = 0; row < rows; ++row) {
-      const std::int64_t query = block.position + row / heads;
+    for (std::int64_t token = 0, row = 0; token < block.count; ++token) {
+      const std::int64_t query = block.position + token;
       const std::int64_t begin = std::max<std::int64_t>(0, query - reach);
       const std::int64_t end = std::min(text.tokens, query + reach + 1);
-      scratch_.begins[static_cast<std::size_t>(row)] =
-          static_cast<std::int32_t>(begin - first_step * 32);
-      scratch_.ends[static_cast<std::size_t>(row)] =
-          static_cast<std::int32_t>(end - first_step * 32);
+      for (std::int64_t head = 0; head < heads; ++head, ++row) {
+        const auto at = static_cast<std::size_t>(row);
+        scratch_.begins[at] = static_cast<std::int32_t>(begin - first_step * 32);
+        scratch_.ends[at] = static_cast<std::int32_t>(end - first_step * 32);
+        scratch_.places[at] = half_offset(attended(), block.begin + token) +
+                              head * head_steps() * strip_values(HalfOrder::kPairs);
+      }
     }
-    const std::int64_t padded_width = head_steps() * 32;
-    const std::int64_t columns = steps * 32;
-    float* scores = scratch_.scores.data();
     const std::int64_t key_panel_bytes = head_steps() * kPanelStepBytes;
-    backend_.bf16_product({.rows = rows,
-                           .a = to_.queries.data() + block.begin * heads * padded_width,
-                           .a_stride = padded_width,
-                           .panels = to_.keys.data() + text.keys + first_step * key_panel_bytes,
-                           .panel_stride = key_panel_bytes,
-                           .panel_count = steps,
-                           .steps = head_steps(),
-                           .result = scores,
-                           .result_stride = columns,
-                           .result_columns = columns});
+    backend_.scores(
+        {.product = {.rows = rows,
+                     .a = to_.queries.data() + block.queries,
+                     .panels = to_.keys.data() + text.keys + first_step * key_panel_bytes,
+                     .panel_stride = key_panel_bytes,
+                     .panel_count = steps,
+                     .steps = head_steps()},
+         .result = scratch_.scores.data()});
     backend_.softmax({.rows = rows,
-                      .columns = columns,
-                      .scores = scores,
-                      .stride = columns,
+                      .panel_count = steps,
+                      .scores = scratch_.scores.data(),
+                      .weights = scratch_.weights.data(),
                       .begins = scratch_.begins.data(),
                       .ends = scratch_.ends.data(),
                       .inverse_sums = scratch_.inverse_sums.data()});
-    backend_.bf16_product({.rows = rows,
-                           .a = reinterpret_cast<const std::uint16_t*>(scores),
-                           .a_stride = 2 * columns,
-                           .panels = to_.values.data() + text.values + first_step * kPanelStepBytes,
-                           .panel_stride = text.key_steps * kPanelStepBytes,
-                           .panel_count = (config_.head_width + kPanelColumns - 1) / kPanelColumns,
-                           .steps = steps,
-                           .result = scratch_.attended.data(),
-                           .result_stride = config_.head_width,
-                           .result_columns = config_.head_width});
-    backend_.scale_rows(rows, config_.head_width, scratch_.attended.data(),
-                        scratch_.inverse_sums.data(),
-                        to_.wide.data() + block.begin * query_width());
+    backend_.weighted_values(
+        {.product = {.rows = rows,
+                     .a = scratch_.weights.data(),
+                     .panels = to_.values.data() + text.keys + first_step * kPanelStepBytes,
+                     .panel_stride = text.key_steps * kPanelStepBytes,
+                     .panel_count = config_.head_width / kPanelColumns,
+                     .steps = steps},
+         .factors = scratch_.inverse_sums.data(),
+         .places = scratch_.places.data(),
+         .result = attended().data});
+    make_input(attended(), {block.begin, block.begin + block.count}, query_width(),
+               head_rotation_steps(heads, config_.head_width), layout_.attention_output.steps);
   }
 
-  // Mean over the tokens of the final norm, then the Dense layers.
+  // Mean over the tokens of the final norm, then the Dense layers; each member its columns of all
+  // texts.
   void finish() {
+    const Range columns = lanes_of(hidden());
+    for (std::size_t i = 0; i < to_.texts.size(); ++i) {
+      const TextPlace& text = to_.texts[i];
+      float* mean = to_.pooled.data() + static_cast<std::int64_t>(i) * hidden();
+      std::fill(mean + columns.begin, mean + columns.end, 0.0F);
+      backend_.norm_sum(text.tokens, hidden(), columns.begin, columns.end,
+                        to_.stream.data() + text.begin * hidden(), encoder_.weights_.final_norm,
+                        config_.norm_epsilon, mean);
+      for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+        mean[j] /= static_cast<float>(text.tokens);
+      }
+    }
+    barrier_.wait();
     const std::int64_t output = config_.output_width();
-    const Range texts = part_of(static_cast<std::int64_t>(to_.texts.size()));
-    for (std::int64_t i = texts.begin; i < texts.end; ++i) {
-      const TextPlace& text = to_.texts[static_cast<std::size_t>(i)];
-      float* mean = to_.pooled.data() + i * hidden();
-      std::fill(mean, mean + hidden(), 0.0F);
-      backend_.norm_sum(text.tokens, hidden(), to_.stream.data() + text.begin * hidden(),
-                        encoder_.weights_.final_norm, config_.norm_epsilon, mean);
-      for (std::int64_t j = 0; j < hidden(); ++j) mean[j] /= static_cast<float>(text.tokens);
-      backend_.transform(hidden(), output, mean, encoder_.weights_.head,
+    const Range outputs = lanes_of(output);
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(to_.texts.size()); ++i) {
+      backend_.transform(hidden(), output, outputs.begin, outputs.end,
+                         to_.pooled.data() + i * hidden(), encoder_.weights_.head,
                          to_.rows.data() + i * output);
     }
   }

@@ -67,7 +67,7 @@ TiledMatrix view_matrix(const TiledMatrixLayout& layout, Precision precision, co
 
 Result<TiledLayout> tiled_layout(const ModelConfig& config, Precision precision) {
   NESTOR_RETURN_IF_ERROR(check_size("hidden_size", config.hidden_size, kLanes));
-  NESTOR_RETURN_IF_ERROR(check_size("head_dim", config.head_width, kLanes));
+  NESTOR_RETURN_IF_ERROR(check_size("head_dim", config.head_width, 2 * kPanelColumns));
   NESTOR_RETURN_IF_ERROR(check_size("intermediate_size", config.feed_forward_size, kLanes));
   NESTOR_RETURN_IF_ERROR(check_size("the output width", config.output_width(), kLanes));
   if (config.key_head_count != 1) {
@@ -90,6 +90,7 @@ Result<TiledLayout> tiled_layout(const ModelConfig& config, Precision precision)
   result.joint = layer.place_matrix(precision, joint_width, config.hidden_size);
   result.attention_output = layer.place_matrix(precision, config.hidden_size, query_width);
   result.gate_up = layer.place_matrix(precision, 2 * config.feed_forward_size, config.hidden_size);
+  result.gate_up.in_pairs = false;
   result.down = layer.place_matrix(precision, config.hidden_size, config.feed_forward_size);
   result.layer_bytes = layer.size();
   result.final_norm = result.layer_bytes * static_cast<std::int64_t>(config.layers.size());
@@ -119,12 +120,19 @@ TiledWeights view_tiled_weights(const TiledLayout& layout, std::size_t layer_cou
   return weights;
 }
 
+std::int64_t column_place(const TiledMatrixLayout& matrix, std::int64_t column) {
+  if (!matrix.in_pairs) return column;
+  return column / kPanelColumns * kPanelColumns + place_in_pairs(column % kPanelColumns);
+}
+
 std::int64_t panel_offset(const TiledMatrixLayout& matrix, Precision precision, std::int64_t column,
                           std::int64_t inner) {
   const std::int64_t bytes = precision == Precision::kInt8 ? 1 : 2;
   const std::int64_t at = inner * bytes;  // in the column
-  return column / kPanelColumns * matrix.panel_bytes() + at / kStepBytes * kPanelStepBytes +
-         column % kPanelColumns / 16 * 1024 + at % kStepBytes / 4 * 64 + column % 16 * 4 + at % 4;
+  const std::int64_t place = column_place(matrix, column);
+  return place / kPanelColumns * matrix.panel_bytes() + at / kStepBytes * kPanelStepBytes +
+         place % kPanelColumns / 16 * kTileBytes + at % kStepBytes / 4 * 64 + place % 16 * 4 +
+         at % 4;
 }
 
 }  // namespace nestor::embed

@@ -24,6 +24,7 @@ constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
 
 // One matrix (columns, inner): panels, then for int8 the scales, sums and biases of its columns.
 struct TiledMatrixLayout {
+  bool in_pairs = true;  // columns stand at place_in_pairs; gate_up: as they are numbered
   std::int64_t columns = 0;
   std::int64_t inner = 0;
   std::int64_t panel_count = 0;
@@ -84,5 +85,7 @@ TiledWeights view_tiled_weights(const TiledLayout& layout, std::size_t layer_cou
 // Where the value `inner` of column `column` lies in a matrix's panels, in bytes.
 std::int64_t panel_offset(const TiledMatrixLayout& matrix, Precision precision, std::int64_t column,
                           std::int64_t inner);
+// Where column `column` stands among the columns of all panels: the place of its scale, sum, bias.
+std::int64_t column_place(const TiledMatrixLayout& matrix, std::int64_t column);
 
 }  // namespace nestor::embed

@@ -31,30 +31,31 @@ class AlignedBuffer {
   std::int64_t count_ = 0;
 };
 
-// 32 tokens of one text: a step of its keys, and a block of queries.
+// Up to 32 tokens of one text, in one step of its keys: a block of queries.
 struct TokenBlock {
   std::int64_t text = 0;
   std::int64_t begin = 0;  // token row in the batch
   std::int64_t count = 0;
   std::int64_t position = 0;  // of the first token in its text
+  std::int64_t queries = 0;   // offset in the queries, bytes
 };
 
 struct TextPlace {
   std::int64_t begin = 0;  // token row of its first token
   std::int64_t tokens = 0;
-  std::int64_t keys = 0;  // offsets in the panels of keys and values, bytes
-  std::int64_t values = 0;
+  std::int64_t keys = 0;  // offset in the panels of keys and values, bytes
   std::int64_t key_steps = 0;
 };
 
 // What one member of the team needs for itself.
 struct MemberScratch {
-  AlignedBuffer<float> scores;    // (32 * heads up to kRowBlock, keys of the longest text)
-  AlignedBuffer<float> attended;  // (32 * heads, head_width)
-  AlignedBuffer<float> row;       // (widest vector)
+  AlignedBuffer<float> scores;          // (32 * heads up to kRowBlock, keys of the longest text)
+  AlignedBuffer<std::uint8_t> weights;  // the same as bf16 in tiles
+  AlignedBuffer<float> rows;            // (kRowsTogether, widest vector), or 16 keys in bf16
   std::vector<std::int32_t> begins;
   std::vector<std::int32_t> ends;
   std::vector<float> inverse_sums;
+  std::vector<std::int64_t> places;
 };
 
 // The linear layers of a layer, in the order they are run.
@@ -75,17 +76,19 @@ struct LinearInput {
 struct TiledWorkspace : Workspace {
   // For calibration: hears every input of passes by a team of one. May be empty.
   std::function<void(const LinearInput&)> observer;
-  bool fine = false;                     // the texts are short, see Encoder::short_text_tokens
-  AlignedBuffer<float> stream;           // (tokens, hidden)
-  AlignedBuffer<std::uint16_t> branch;   // (tokens, hidden) bf16
-  AlignedBuffer<std::uint16_t> wide;     // (tokens, widest of joint, query and feed_forward width)
-  AlignedBuffer<std::uint8_t> inputs;    // (tokens, widest input) of the linear layers
-  AlignedBuffer<float> input_scales;     // (tokens)
-  AlignedBuffer<std::uint16_t> queries;  // (tokens, heads, head_steps * 32)
-  AlignedBuffer<std::uint8_t> keys;      // of every text
-  AlignedBuffer<std::uint8_t> values;    // the same
-  AlignedBuffer<float> pooled;           // (texts, hidden)
-  AlignedBuffer<float> rows;             // (texts, output_width)
+  bool fine = false;                    // the texts are short, see Encoder::short_text_tokens
+  AlignedBuffer<float> stream;          // (tokens, hidden)
+  AlignedBuffer<std::uint16_t> branch;  // (tokens, wider of hidden and query) in strips
+  AlignedBuffer<std::uint16_t> wide;    // (tokens, wider of joint and feed forward) in strips
+  AlignedBuffer<std::uint8_t> inputs;   // (tokens, widest input) of the linear layers
+  AlignedBuffer<float> input_scales;    // (tokens)
+  // Of one text after the other, or of all at once where a team shares the pass. Queries: of every
+  // block of tokens (rows, head_steps) in tiles.
+  AlignedBuffer<std::uint8_t> queries;
+  AlignedBuffer<std::uint8_t> keys;
+  AlignedBuffer<std::uint8_t> values;
+  AlignedBuffer<float> pooled;  // (texts, hidden)
+  AlignedBuffer<float> rows;    // (texts, output_width)
   std::vector<TokenBlock> blocks;
   std::vector<TextPlace> texts;
   std::vector<MemberScratch> members;

@@ -65,11 +65,12 @@ TEST_CASE("a column's bias is what the rounding of its weights loses on the mean
   std::vector<char> layer(static_cast<std::size_t>(sample.layout().biases + 128), 0);
   const std::vector<float> weights = random_floats(inner, 3), mean = random_floats(inner, 4);
   place_column(sample.layout(), Precision::kInt8, 5, weights, mean, layer.data());
+  const std::int64_t place = column_place(sample.layout(), 5) * 4;
   float scale = 0, bias = 0;
   std::int32_t sum = 0;
-  std::memcpy(&scale, layer.data() + sample.layout().scales + 20, 4);
-  std::memcpy(&sum, layer.data() + sample.layout().sums + 20, 4);
-  std::memcpy(&bias, layer.data() + sample.layout().biases + 20, 4);
+  std::memcpy(&scale, layer.data() + sample.layout().scales + place, 4);
+  std::memcpy(&sum, layer.data() + sample.layout().sums + place, 4);
+  std::memcpy(&bias, layer.data() + sample.layout().biases + place, 4);
   double lost = 0;
   std::int32_t stored_sum = 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {

@@ -14,6 +14,7 @@ namespace {
 using testing::aligned;
 using testing::aligned_copy;
 using testing::random_floats;
+using testing::SampleHalves;
 using testing::SampleMatrix;
 using testing::SampleRows;
 
@@ -32,16 +33,14 @@ TEST_CASE("int8 products are exact sums of the stored values, scaled, plus the b
   const TiledBackend& scalar = *scalar_tables(Precision::kInt8);
   for (const bool fine : {false, true}) {
     SampleRows a(scalar, rows, inner, fine, random_floats(rows * inner, 2));
-    std::vector<std::uint16_t> result(static_cast<std::size_t>(rows * columns));
+    SampleHalves result(HalfOrder::kPairs, rows, columns);
     const TiledMatrix b = matrix.view();
     scalar.linear({.rows = rows,
                    .a = a.view(),
                    .b = b,
                    .panel_begin = 0,
                    .panel_end = 2,
-                   .result = result.data(),
-                   .result_stride = columns,
-                   .result_columns = columns});
+                   .result = result.view()});
     const auto bytes = a.bytes(scalar.input_bias);
     for (std::int64_t row = 0; row < rows; ++row) {
       for (std::int64_t column = 0; column < columns; ++column) {
@@ -53,10 +52,10 @@ TEST_CASE("int8 products are exact sums of the stored values, scaled, plus the b
           rest += fine ? static_cast<std::int8_t>(from[b.steps * 64]) * weight : 0;
         }
         const double scale =
-            static_cast<double>(b.scales[column]) * a.scales()[static_cast<std::size_t>(row)];
-        const double want = (sum + rest / 254) * scale + b.biases[column];
-        const double magnitude = std::abs(sum * scale) + std::abs(b.biases[column]);
-        const float got = from_bf16(result[static_cast<std::size_t>(row * columns + column)]);
+            static_cast<double>(matrix.scale(column)) * a.scales()[static_cast<std::size_t>(row)];
+        const double want = (sum + rest / 254) * scale + matrix.bias(column);
+        const double magnitude = std::abs(sum * scale) + std::abs(matrix.bias(column));
+        const float got = from_bf16(result.at(row, column));
         // Half a step of the bfloat16 it is rounded to.
         REQUIRE(std::abs(got - want) <= std::abs(want) * 0x1p-8 + 3e-7 * magnitude);
       }
@@ -69,7 +68,7 @@ TEST_CASE("the sums of the columns are those of the stored weights") {
   for (std::int64_t column = 0; column < 64; ++column) {
     int sum = 0;
     for (std::int64_t i = 0; column < 48 && i < 80; ++i) sum += matrix.at(column, i);
-    CHECK(matrix.view().sums[column] == sum);
+    CHECK(matrix.sum(column) == sum);
   }
 }
 
@@ -99,24 +98,24 @@ TEST_CASE("bf16 products are sums of the stored values to half a step of bf16") 
   const std::vector<float> x = random_floats(inner, 6);
   const std::vector<float> weights = random_floats(columns * inner, 5);
   SampleRows a(scalar, 1, inner, false, x);
-  std::vector<std::uint16_t> result(static_cast<std::size_t>(columns));
+  SampleHalves result(HalfOrder::kPairs, 1, columns);
   scalar.linear({.rows = 1,
                  .a = a.view(),
                  .b = matrix.view(),
                  .panel_begin = 0,
                  .panel_end = 2,
-                 .result = result.data(),
-                 .result_stride = columns,
-                 .result_columns = columns});
-  for (std::size_t column = 0; column < result.size(); ++column) {
+                 .result = result.view()});
+  for (std::int64_t column = 0; column < columns; ++column) {
     double want = 0, magnitude = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const double product = static_cast<double>(from_bf16(to_bf16(x[i]))) *
-                             from_bf16(to_bf16(weights[column * x.size() + i]));
+    for (std::int64_t i = 0; i < inner; ++i) {
+      const double product =
+          static_cast<double>(from_bf16(to_bf16(x[static_cast<std::size_t>(i)]))) *
+          from_bf16(to_bf16(weights[static_cast<std::size_t>(column * inner + i)]));
       want += product;
       magnitude += std::abs(product);
     }
-    CHECK(std::abs(from_bf16(result[column]) - want) <= std::abs(want) * 0x1p-8 + 1e-6 * magnitude);
+    const float got = from_bf16(result.at(0, column));
+    CHECK(std::abs(got - want) <= std::abs(want) * 0x1p-8 + 1e-6 * magnitude);
   }
 }
 
@@ -133,18 +132,19 @@ TEST_CASE("powers of two are within 3e-6 of the truth, from -125 on") {
   CHECK(PortableLanes::first(far) < 0x1p-120F);
 }
 
-TEST_CASE("GELU is within 6e-6 of the truth and finite far from zero") {
+TEST_CASE("GELU is within 7e-6 of the truth and exact far from zero") {
   const auto got = [](float x) {
     return PortableLanes::first(lanes::gelu_tanh<PortableLanes>(PortableLanes::splat(x)));
   };
   for (float x = -12.0F; x <= 12.0F; x += 0.0093F) {
     const double want = gelu(x);
     CAPTURE(x);
-    REQUIRE(std::abs(got(x) - want) <= 6e-6 * std::max(std::abs(want), 1.0));
-    if (x > -2) REQUIRE(std::abs(got(x) - want) <= 6e-6 * std::abs(want) + 1e-12);
+    REQUIRE(std::abs(got(x) - want) <= 7e-6 * std::max(std::abs(want), 1.0));
+    // Near zero it is x / 2 and a part in 30,000 of that.
+    if (std::abs(x) < 1) REQUIRE(std::abs(got(x) - want) <= 3.5e-5 * std::abs(x) / 2);
   }
-  CHECK(std::abs(got(1000.0F) - 1000.0F) <= 6e-3F);
-  CHECK(std::abs(got(-1000.0F)) < 1e-20F);
+  CHECK(got(1000.0F) == 1000.0F);
+  CHECK(got(-1000.0F) == 0.0F);
   CHECK(got(0.0F) == 0.0F);
 }
 
@@ -153,36 +153,40 @@ TEST_CASE("the product with GELU is gelu(gate) * up") {
   // Weights of zero: gate and up are the biases.
   const std::vector<float> biases = random_floats(64, 7, 3);
   const SampleMatrix matrix(Precision::kInt8, 64, inner,
-                            std::vector<float>(static_cast<std::size_t>(64 * inner), 0.0F), biases);
+                            std::vector<float>(static_cast<std::size_t>(64 * inner), 0.0F), biases,
+                            false);
   const TiledBackend& scalar = *scalar_tables(Precision::kInt8);
   SampleRows a(scalar, 1, inner, false, random_floats(inner, 8));
-  std::vector<std::uint16_t> result(32);
+  SampleHalves result(HalfOrder::kPlain, 1, 32);
   scalar.linear_gelu({.rows = 1,
                       .a = a.view(),
                       .b = matrix.view(),
                       .panel_begin = 0,
                       .panel_end = 2,
-                      .result = result.data(),
-                      .result_stride = 32,
-                      .result_columns = 32});
-  for (std::size_t i = 0; i < result.size(); ++i) {
-    const std::size_t at = i / 16 * 32 + i % 16;
+                      .result = result.view()});
+  for (std::int64_t i = 0; i < 32; ++i) {
+    const auto at = static_cast<std::size_t>(i / 16 * 32 + i % 16);
     const double want = gelu(biases[at]) * biases[at + 16];
-    CHECK(std::abs(from_bf16(result[i]) - want) <= std::abs(want) * 0x1p-8 + 1e-5);
+    CHECK(std::abs(from_bf16(result.at(0, i)) - want) <= std::abs(want) * 0x1p-8 + 1e-4);
   }
 }
 
 TEST_CASE("softmax's weights sum to 1 and are those of the scores, as powers of two") {
   const std::int64_t columns = 64;
   const std::vector<float> scores = random_floats(columns, 9, 4);
-  auto x = aligned_copy(scores);
+  auto x = aligned<float>(2 * kBlockValues);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    x.data()[static_cast<std::int64_t>(i) / 32 * kBlockValues + static_cast<std::int64_t>(i) % 32] =
+        scores[i];
+  }
+  auto weights = aligned<std::uint8_t>(2 * kTileBytes);
   const std::int32_t begin = 5, end = 50;
   float inverse = 0;
   scalar_tables(Precision::kInt8)
       ->softmax({.rows = 1,
-                 .columns = columns,
+                 .panel_count = 2,
                  .scores = x.data(),
-                 .stride = columns,
+                 .weights = weights.data(),
                  .begins = &begin,
                  .ends = &end,
                  .inverse_sums = &inverse});
@@ -190,11 +194,13 @@ TEST_CASE("softmax's weights sum to 1 and are those of the scores, as powers of 
   double sum = 0;
   for (std::size_t i = 5; i < 50; ++i) sum += std::exp2(static_cast<double>(scores[i]) - most);
   CHECK(std::abs(inverse * sum - 1) <= 3e-6);
-  const auto* halves = reinterpret_cast<const std::uint16_t*>(x.data());
   for (std::size_t i = 0; i < scores.size(); ++i) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, weights.data() + input_offset(0, 2 * static_cast<std::int64_t>(i), 2),
+                sizeof half);
     const bool inside = i >= 5 && i < 50;
     const double want = inside ? std::exp2(static_cast<double>(scores[i]) - most) : 0;
-    CHECK(std::abs(from_bf16(halves[i]) - want) <= want * (0x1p-8 + 3e-6));
+    CHECK(std::abs(from_bf16(half) - want) <= want * (0x1p-8 + 3e-6));
   }
 }
 
@@ -204,14 +210,14 @@ TEST_CASE("norms divide by the root of the mean square and add the branch to the
                            branch = as_halves(random_floats(width, 11, 4)),
                            scale = random_floats(width, 12);
   auto stream = aligned_copy(before);
-  const auto aligned_branch = testing::aligned_halves(branch);
+  const SampleHalves half_branch(HalfOrder::kPairs, 1, width, branch);
   const auto aligned_scale = aligned_copy(scale);
   scalar_tables(Precision::kBf16)
       ->norm({.rows = 1,
               .width = width,
               .epsilon = 0.25F,
               .stream = stream.data(),
-              .branch = aligned_branch.data(),
+              .branch = half_branch.view(),
               .post_scale = aligned_scale.data(),
               .rotation = {},
               .out = {}});
@@ -229,7 +235,8 @@ TEST_CASE("the head is the matrix product it should be") {
   const std::vector<float> x = random_floats(in, 13), weight = random_floats(in * out, 14);
   const auto aligned_weight = aligned_copy(weight);
   std::vector<float> y(static_cast<std::size_t>(out));
-  scalar_tables(Precision::kInt8)->transform(in, out, x.data(), aligned_weight.data(), y.data());
+  scalar_tables(Precision::kInt8)
+      ->transform(in, out, 0, out, x.data(), aligned_weight.data(), y.data());
   for (std::size_t j = 0; j < y.size(); ++j) {
     double want = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {

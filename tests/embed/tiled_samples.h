@@ -2,6 +2,8 @@
 // Threads: values.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cstring>
 #include <random>
@@ -40,12 +42,61 @@ inline embed::AlignedBuffer<float> aligned_copy(const std::vector<float>& values
   return buffer;
 }
 
-// The values as kernels hand them on.
-inline embed::AlignedBuffer<std::uint16_t> aligned_halves(const std::vector<float>& values) {
-  auto buffer = aligned<std::uint16_t>(static_cast<std::int64_t>(values.size()));
-  std::transform(values.begin(), values.end(), buffer.data(), embed::to_bf16);
-  return buffer;
-}
+// bf16 values (rows, columns) in strips, as kernels hand them on.
+class SampleHalves {
+ public:
+  SampleHalves(embed::HalfOrder order, std::int64_t rows, std::int64_t columns,
+               std::uint16_t fill = 0)
+      : rows_(rows), columns_(columns) {
+    view_.order = order;
+    const std::int64_t unit = embed::strip_columns(order);
+    view_.strips = round_up(columns, embed::kPanelColumns) / unit;
+    count_ = round_up(rows, embed::kRowBlock) / embed::kRowBlock * view_.strips *
+             embed::strip_values(order);
+    memory_ = aligned<std::uint16_t>(count_);
+    std::fill_n(memory_.data(), count_, fill);
+    view_.data = memory_.data();
+  }
+  SampleHalves(embed::HalfOrder order, std::int64_t rows, std::int64_t columns,
+               const std::vector<float>& values)
+      : SampleHalves(order, rows, columns) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t column = 0; column < columns; ++column) {
+        at(row, column) = embed::to_bf16(values[static_cast<std::size_t>(row * columns + column)]);
+      }
+    }
+  }
+
+  [[nodiscard]] const embed::HalfRows& view() const { return view_; }
+  std::uint16_t& at(std::int64_t row, std::int64_t column) {
+    const std::int64_t unit = embed::strip_columns(view_.order);
+    const std::int64_t inside = column % unit;
+    return memory_
+        .data()[embed::half_offset(view_, row) + column / unit * embed::strip_values(view_.order) +
+                (view_.order == embed::HalfOrder::kPairs ? embed::place_in_pairs(inside) : inside)];
+  }
+  // Row by row.
+  std::vector<std::uint16_t> values() {
+    std::vector<std::uint16_t> result;
+    for (std::int64_t row = 0; row < rows_; ++row) {
+      for (std::int64_t column = 0; column < columns_; ++column) {
+        result.push_back(at(row, column));
+      }
+    }
+    return result;
+  }
+  // All there is, with what lies between and behind the rows.
+  [[nodiscard]] std::vector<std::uint16_t> memory() const {
+    return {memory_.data(), memory_.data() + count_};
+  }
+
+ private:
+  std::int64_t rows_ = 0;
+  std::int64_t columns_ = 0;
+  std::int64_t count_ = 0;
+  embed::HalfRows view_;
+  embed::AlignedBuffer<std::uint16_t> memory_;
+};
 
 template <typename T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
@@ -57,8 +108,10 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 class SampleMatrix {
  public:
   SampleMatrix(embed::Precision precision, std::int64_t columns, std::int64_t inner,
-               const std::vector<float>& weights, const std::vector<float>& biases)
+               const std::vector<float>& weights, const std::vector<float>& biases,
+               bool in_pairs = true)
       : precision_(precision) {
+    layout_.in_pairs = in_pairs;
     const std::int64_t step = precision == embed::Precision::kInt8 ? 64 : 32;
     layout_.columns = columns;
     layout_.inner = inner;
@@ -75,14 +128,14 @@ class SampleMatrix {
                                                   static_cast<std::size_t>(inner));
       embed::place_column(layout_, precision, column, row, {}, bytes);
       if (precision != embed::Precision::kInt8) continue;
-      std::memcpy(bytes + layout_.biases + column * 4, &biases[static_cast<std::size_t>(column)],
-                  4);
+      std::memcpy(bytes + layout_.biases + embed::column_place(layout_, column) * 4,
+                  &biases[static_cast<std::size_t>(column)], 4);
     }
   }
   SampleMatrix(embed::Precision precision, std::int64_t columns, std::int64_t inner,
-               std::uint32_t seed)
+               std::uint32_t seed, bool in_pairs = true)
       : SampleMatrix(precision, columns, inner, random_floats(columns * inner, seed),
-                     random_floats(columns, seed + 1)) {}
+                     random_floats(columns, seed + 1), in_pairs) {}
 
   [[nodiscard]] const embed::TiledMatrixLayout& layout() const { return layout_; }
   [[nodiscard]] embed::TiledMatrix view() const {
@@ -97,6 +150,10 @@ class SampleMatrix {
     matrix.steps = layout_.steps;
     return matrix;
   }
+  // Of a column: its scale, sum of weights, bias.
+  [[nodiscard]] float scale(std::int64_t column) const { return view().scales[place(column)]; }
+  [[nodiscard]] std::int32_t sum(std::int64_t column) const { return view().sums[place(column)]; }
+  [[nodiscard]] float bias(std::int64_t column) const { return view().biases[place(column)]; }
   // The int8 value that is stored.
   [[nodiscard]] int at(std::int64_t column, std::int64_t inner) const {
     return static_cast<std::int8_t>(
@@ -104,6 +161,10 @@ class SampleMatrix {
   }
 
  private:
+  [[nodiscard]] std::int64_t place(std::int64_t column) const {
+    return embed::column_place(layout_, column);
+  }
+
   embed::Precision precision_;
   embed::TiledMatrixLayout layout_;
   embed::AlignedBuffer<std::uint8_t> memory_;
@@ -122,11 +183,11 @@ class SampleRows {
         aligned<std::uint8_t>(round_up(2 * rows, embed::kRowBlock) * steps_ * embed::kStepBytes);
     scales_.resize(static_cast<std::size_t>(round_up(2 * rows, embed::kRowBlock)));
     fine_ = fine;
-    const auto halves = aligned_halves(x);
-    auto scratch = aligned<float>(inner);
+    const SampleHalves halves(embed::HalfOrder::kPlain, rows, inner, x);
+    auto scratch = aligned<float>(embed::kRowsTogether * inner);
     backend.make_input({.rows = rows,
                         .width = inner,
-                        .x = halves.data(),
+                        .x = halves.view(),
                         .rotation = {},
                         .out = view(),
                         .out_steps = steps_,
@@ -152,5 +213,14 @@ class SampleRows {
   embed::AlignedBuffer<std::uint8_t> data_;
   std::vector<float> scales_;
 };
+
+// Calls check(backend, scalar) for every backend of the precision but the definition.
+template <typename Check>
+void for_each_backend(embed::Precision precision, const Check& check) {
+  for (const embed::TiledBackend* backend : embed::available_tiled_backends(precision)) {
+    CAPTURE(std::string(backend->name));
+    check(*backend, *embed::scalar_tables(precision));
+  }
+}
 
 }  // namespace nestor::testing

@@ -41,6 +41,7 @@ TEST_CASE("every value of a matrix has a place of its own in the panels") {
 
 TEST_CASE("a panel is two tiles of sixteen columns, four bytes of each column side by side") {
   TiledMatrixLayout matrix;
+  matrix.in_pairs = false;
   matrix.steps = 3;
   const auto at = [&](Precision precision, std::int64_t column, std::int64_t inner) {
     return panel_offset(matrix, precision, column, inner);
@@ -54,6 +55,19 @@ TEST_CASE("a panel is two tiles of sixteen columns, four bytes of each column si
   CHECK(at(Precision::kBf16, 0, 1) == 2);
   CHECK(at(Precision::kBf16, 0, 2) == 64);
   CHECK(at(Precision::kBf16, 0, 32) == kPanelStepBytes);
+}
+
+TEST_CASE("in pairs the columns 0, 16, 1, 17, ... of a panel stand side by side") {
+  TiledMatrixLayout matrix;
+  CHECK(column_place(matrix, 0) == 0);
+  CHECK(column_place(matrix, 16) == 1);
+  CHECK(column_place(matrix, 1) == 2);
+  CHECK(column_place(matrix, 8) == 16);
+  CHECK(column_place(matrix, 31) == 31);
+  CHECK(column_place(matrix, 32 + 17) == 32 + 3);
+  matrix.steps = 1;
+  CHECK(panel_offset(matrix, Precision::kInt8, 16, 0) == 4);
+  CHECK(panel_offset(matrix, Precision::kInt8, 8, 0) == kTileBytes);
 }
 
 TEST_CASE("the parts of a layer begin at multiples of 64 bytes and do not overlap") {

@@ -71,7 +71,6 @@ class Layers {
     const Shape& shape = kShapes[which];
     const std::int64_t steps = steps_of(shape, precision_);
     const std::int64_t panel_count = shape.columns / kPanelColumns;
-    const std::int64_t columns = shape.gelu ? shape.columns / 2 : shape.columns;
     const LinearTask task = {
         .rows = rows_,
         .a = {inputs_.data(), row_scales_.data(), false},
@@ -79,7 +78,8 @@ class Layers {
               sums_.data(), biases_.data(), panel_count, steps},
         .panel_begin = 0,
         .panel_end = panel_count,
-        .result = {result_.data(), columns / kLanes}};
+        .result = {result_.data(),
+                   strip_values(shape.gelu ? HalfOrder::kPlain : HalfOrder::kPairs, rows_)}};
     (shape.gelu ? backend.linear_gelu : backend.linear)(task);
   }
 

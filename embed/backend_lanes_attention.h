@@ -15,12 +15,12 @@ namespace nestor::embed::lanes {
 template <typename L>
 inline void turn_head(const HeadsTask& t, const std::uint16_t* x, float inverse, const float* scale,
                       std::int64_t position, std::uint16_t* out, std::int64_t out_step) {
-  constexpr std::int64_t kStrip = strip_values(HalfOrder::kPairs);
+  const std::int64_t strip = t.joint.strip;
   const std::int64_t half = t.head_width / 2;
   const float* cosine = t.cosine + position * half;
   const float* sine = t.sine + position * half;
   const auto factor = L::splat(inverse);
-  const std::uint16_t* y = x + half / kPanelColumns * kStrip;
+  const std::uint16_t* y = x + half / kPanelColumns * strip;
   std::uint16_t* far = out + half / kPanelColumns * out_step;
   for (std::int64_t i = 0; i < half; i += kPanelColumns) {
     typename L::F a[2];
@@ -39,8 +39,8 @@ inline void turn_head(const HeadsTask& t, const std::uint16_t* x, float inverse,
     }
     L::to_bf16_both(out, a[0], a[1]);
     L::to_bf16_both(far, b[0], b[1]);
-    x += kStrip;
-    y += kStrip;
+    x += strip;
+    y += strip;
     out += out_step;
     far += out_step;
   }
@@ -53,13 +53,14 @@ inline void turn_heads(const HeadsTask& t, const std::uint16_t* row, std::int64_
                        std::uint16_t* key) {
   constexpr std::int64_t kTogether = 4;
   const std::int64_t steps = t.head_width / 32;
-  const std::int64_t head_values = steps * strip_values(HalfOrder::kPairs);
+  const std::int64_t head_values = steps * t.joint.strip;
   for (std::int64_t first = 0; first <= t.head_count; first += kTogether) {
     const std::int64_t end =
         first + kTogether < t.head_count + 1 ? first + kTogether : t.head_count + 1;
     float inverse[kTogether];
     for (std::int64_t head = first; head < end; ++head) {
-      inverse[head - first] = inverse_length<L>(row + head * head_values, t.head_width, t.epsilon);
+      inverse[head - first] =
+          inverse_length<L>(row + head * head_values, t.joint.strip, t.head_width, t.epsilon);
     }
     for (std::int64_t head = first; head < end; ++head) {
       const bool is_query = head < t.head_count;
@@ -87,7 +88,7 @@ inline void interleave_values(const HeadsTask& t, const std::uint16_t* first,
       L::interleave(reinterpret_cast<std::uint32_t*>(to + half * kTileBytes), first + at,
                     second == nullptr ? nullptr : second + at);
     }
-    from += strip_values(HalfOrder::kPairs);
+    from += t.joint.strip;
     to += t.key_steps * kPanelStepBytes;
   }
 }
@@ -111,7 +112,7 @@ template <typename L>
 inline void make_half_heads(const HeadsTask& t, std::int64_t begin) {
   const std::int64_t end = begin + kLanes < t.tokens ? begin + kLanes : t.tokens;
   const std::int64_t steps = t.head_width / 32;
-  const std::int64_t head_values = steps * strip_values(HalfOrder::kPairs);
+  const std::int64_t head_values = steps * t.joint.strip;
   auto* keys = reinterpret_cast<std::uint16_t*>(t.scratch);  // (16, head_width)
   for (std::int64_t token = begin; token < end; ++token) {
     const std::uint16_t* row = row_of(t.joint, t.first_row + token);

@@ -97,7 +97,7 @@ struct Finish {
   }
 
   void rows(const void* sums, std::int64_t first, std::int64_t count, std::int64_t panel) const {
-    const HalfRows result = {t.result.data + panel * strip_values(kOrder), t.result.strips, kOrder};
+    std::uint16_t* to = t.result.data + panel * t.result.strip + half_offset(kOrder, first);
     if constexpr (P == Precision::kInt8) {
       const auto* from = static_cast<const std::int32_t*>(sums);
       // Loaded here and not row by row: a store might change them, for all the compiler knows.
@@ -110,13 +110,14 @@ struct Finish {
         const auto factor = L::splat(t.a.scales[r]);
         const auto left = L::mul(whole_sums(from), left_scale);
         const auto right = L::mul(whole_sums(from + kLanes), right_scale);
-        store(result.data + half_offset(result, r), L::fma(left, factor, left_bias),
-              L::fma(right, factor, right_bias));
+        store(to, L::fma(left, factor, left_bias), L::fma(right, factor, right_bias));
+        to += strip_columns(kOrder);
       }
     } else {
       const auto* from = static_cast<const float*>(sums);
       for (std::int64_t r = first; r < first + count; ++r, from += kPanelColumns) {
-        store(result.data + half_offset(result, r), L::load(from), L::load(from + kLanes));
+        store(to, L::load(from), L::load(from + kLanes));
+        to += strip_columns(kOrder);
       }
     }
   }
@@ -130,7 +131,7 @@ struct FinishValues {
 
   void rows(const void* sums, std::int64_t first, std::int64_t count, std::int64_t panel) const {
     const auto* from = static_cast<const float*>(sums);
-    std::uint16_t* result = t.result + panel * strip_values(HalfOrder::kPairs);
+    std::uint16_t* result = t.result.data + panel * t.result.strip;
     for (std::int64_t r = first; r < first + count; ++r, from += kPanelColumns) {
       const auto factor = L::splat(t.factors[r]);
       L::to_bf16_both(result + t.places[r], L::mul(L::load(from), factor),

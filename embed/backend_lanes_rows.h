@@ -90,7 +90,7 @@ inline void write_rows(const RotatedRows& rows, const float* rotated, std::int64
 }
 
 [[maybe_unused]] static inline const std::uint16_t* row_of(const HalfRows& rows, std::int64_t row) {
-  return rows.data + half_offset(rows, row);
+  return rows.data + half_offset(rows.order, row);
 }
 
 // One row in strips, read vector by vector, each once and in order; slot is the vector's number
@@ -98,24 +98,25 @@ inline void write_rows(const RotatedRows& rows, const float* rotated, std::int64
 template <typename L, HalfOrder O>
 class HalfReader {
  public:
-  explicit HalfReader(const std::uint16_t* row) : at_(row) {}
+  HalfReader(const std::uint16_t* row, std::int64_t strip) : at_(row), strip_(strip) {}
 
   typename L::F load(int slot) {
     if constexpr (O == HalfOrder::kPlain) {
       const auto value = L::from_bf16(at_);
-      at_ += strip_values(O);
+      at_ += strip_;
       return value;
     } else {
       if (slot % 2 != 0) return high_;
       typename L::F low;
       L::from_bf16_pairs(at_, low, high_);
-      at_ += strip_values(O);
+      at_ += strip_;
       return low;
     }
   }
 
  private:
   const std::uint16_t* at_;
+  const std::int64_t strip_;
   typename L::F high_;
 };
 
@@ -124,8 +125,9 @@ using PairReader = HalfReader<L, HalfOrder::kPairs>;
 
 // 1 / sqrt(mean(x^2) + epsilon) of a row of `width` values in pairs.
 template <typename L>
-inline float inverse_length(const std::uint16_t* row, std::int64_t width, float epsilon) {
-  PairReader<L> reader(row);
+inline float inverse_length(const std::uint16_t* row, std::int64_t strip, std::int64_t width,
+                            float epsilon) {
+  PairReader<L> reader(row, strip);
   return inverse_length_of<L>([&](std::int64_t, int slot) { return reader.load(slot); }, width,
                               epsilon);
 }
@@ -135,8 +137,8 @@ template <typename L>
 inline void add_normed(const NormTask& t, std::int64_t row) {
   float* stream = t.stream + row * t.width;
   const std::uint16_t* half_row = row_of(t.branch, t.first_row + row);
-  const auto factor = L::splat(inverse_length<L>(half_row, t.width, t.epsilon));
-  PairReader<L> branch(half_row);
+  const auto factor = L::splat(inverse_length<L>(half_row, t.branch.strip, t.width, t.epsilon));
+  PairReader<L> branch(half_row, t.branch.strip);
   for (std::int64_t i = 0, slot = 0; i < t.width; i += kLanes, ++slot) {
     const auto scaled = L::mul(branch.load(static_cast<int>(slot % 4)), factor);
     L::store(stream + i, L::fma(scaled, L::load(t.post_scale + i), L::load(stream + i)));
@@ -151,7 +153,7 @@ inline void norm_row(const NormTask& t, std::int64_t row, std::int64_t k, Rotate
   const float* post_scale = t.post_scale;
   const float* pre_scale = t.pre_scale;
   const auto factor = L::splat(rows.factors[k]);
-  PairReader<L> branch(Branch ? row_of(t.branch, t.first_row + row) : nullptr);
+  PairReader<L> branch(Branch ? row_of(t.branch, t.first_row + row) : nullptr, t.branch.strip);
   typename L::F sums[4] = {L::splat(0), L::splat(0), L::splat(0), L::splat(0)};
   const auto load = [&sums, &branch, factor, stream, post_scale, pre_scale](std::int64_t i,
                                                                             int slot) {
@@ -174,8 +176,8 @@ inline void norm_rows(const NormTask& t) {
   for (std::int64_t row = 0; row < t.rows; row += rows.count) {
     rows.count = t.rows - row < kRowsTogether ? t.rows - row : kRowsTogether;
     for (std::int64_t k = 0; Branch && k < rows.count; ++k) {
-      rows.factors[k] =
-          inverse_length<L>(row_of(t.branch, t.first_row + row + k), t.width, t.epsilon);
+      rows.factors[k] = inverse_length<L>(row_of(t.branch, t.first_row + row + k), t.branch.strip,
+                                          t.width, t.epsilon);
     }
     for (std::int64_t k = 0; k < rows.count; ++k) norm_row<L, P, Branch>(t, row + k, k, rows);
     write_rows<L, P>(rows, t.scratch, t.width, t.out_steps, t.out, t.first_row + row);
@@ -197,7 +199,7 @@ inline void make_inputs(const InputTask& t) {
   for (std::int64_t row = 0; row < t.rows; row += rows.count) {
     rows.count = t.rows - row < kRowsTogether ? t.rows - row : kRowsTogether;
     for (std::int64_t k = 0; k < rows.count; ++k) {
-      HalfReader<L, O> x(row_of(t.x, t.first_row + row + k));
+      HalfReader<L, O> x(row_of(t.x, t.first_row + row + k), t.x.strip);
       rows.most[k] = rotate_row<L, P>([&x](std::int64_t, int slot) { return x.load(slot); },
                                       t.width, t.rotation, t.scratch + k * t.width);
       rows.units[k] = 1.0F;

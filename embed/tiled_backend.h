@@ -89,29 +89,25 @@ enum class HalfOrder {
   kPlain,  // 16 a strip
 };
 
-// bf16 values on their way from kernel to kernel: a strip of columns of kRowBlock rows, then the
-// next strip of the same rows; after all of them the next rows. So what a product makes of a block
-// is one stretch of memory: stores that hop from row to row take a third of a product's time.
+// bf16 values on their way from kernel to kernel, (rows, columns): a strip of columns of all rows,
+// then the next strip. So what a product makes of a panel is one stretch of memory: stores that hop
+// from row to row take a third of a product's time.
 struct HalfRows {
   std::uint16_t* data = nullptr;
-  std::int64_t strips = 0;  // a row
+  std::int64_t strip = 0;  // values from strip to strip, strip_values
   HalfOrder order = HalfOrder::kPairs;
 };
 
 constexpr std::int64_t strip_columns(HalfOrder order) {
   return order == HalfOrder::kPairs ? kPanelColumns : kLanes;
 }
-// From strip to strip, in values: kRowBlock rows and a line of cache, for strides of a power of two
-// crowd into few sets of it.
-constexpr std::int64_t strip_values(HalfOrder order) {
-  return kRowBlock * strip_columns(order) + kStepBytes / 2;
+// A strip and a line of cache, for strides of a power of two crowd into few sets of it.
+constexpr std::int64_t strip_values(HalfOrder order, std::int64_t rows) {
+  return rows * strip_columns(order) + kStepBytes / 2;
 }
 // Where the first strip of row `row` lies, in values.
-constexpr std::int64_t half_offset(const HalfRows& rows, std::int64_t row) {
-  const auto at = static_cast<std::uint64_t>(row);  // no sign to care for: shifts
-  constexpr auto kBlock = static_cast<std::uint64_t>(kRowBlock);
-  return static_cast<std::int64_t>(at / kBlock) * rows.strips * strip_values(rows.order) +
-         static_cast<std::int64_t>(at % kBlock) * strip_columns(rows.order);
+constexpr std::int64_t half_offset(HalfOrder order, std::int64_t row) {
+  return row * strip_columns(order);
 }
 // Where a column of 32 in pairs lies in them.
 constexpr std::int64_t place_in_pairs(std::int64_t column) {
@@ -151,12 +147,12 @@ struct ScoresTask {
 inline constexpr std::int64_t kBlockValues = kRowBlock * kPanelColumns;
 
 // Weights by values: row r of the product, times factors[r], goes as bf16 in strips of pairs to
-// result + places[r].
+// result.data + places[r].
 struct ValuesTask {
   Bf16Task product;
   const float* factors = nullptr;        // (rows)
   const std::int64_t* places = nullptr;  // (rows): half_offset and the strips of heads before
-  std::uint16_t* result = nullptr;
+  HalfRows result;
 };
 
 // Row by row: stream += norm(branch) * post_scale, where there is a branch; then, where there is a

@@ -75,14 +75,13 @@ class TiledEncoder::Member {
     return {to_.inputs.data(), to_.input_scales.data(), to_.fine};
   }
 
-  [[nodiscard]] HalfRows branch() const { return {to_.branch.data(), layout_.down.panel_count}; }
-  [[nodiscard]] HalfRows joint() const { return {to_.wide.data(), layout_.joint.panel_count}; }
-  [[nodiscard]] HalfRows attended() const {
-    return {to_.branch.data(), query_width() / strip_columns(HalfOrder::kPairs)};
+  [[nodiscard]] HalfRows strips(std::uint16_t* data, HalfOrder order) const {
+    return {data, strip_values(order, tokens_), order};
   }
-  [[nodiscard]] HalfRows activated() const {
-    return {to_.wide.data(), layout_.gate_up.panel_count, HalfOrder::kPlain};
-  }
+  [[nodiscard]] HalfRows branch() const { return strips(to_.branch.data(), HalfOrder::kPairs); }
+  [[nodiscard]] HalfRows joint() const { return strips(to_.wide.data(), HalfOrder::kPairs); }
+  [[nodiscard]] HalfRows attended() const { return branch(); }  // free until its product is made
+  [[nodiscard]] HalfRows activated() const { return strips(to_.wide.data(), HalfOrder::kPlain); }
 
   void run_layer(LayerKind kind, const TiledLayer& layer) {
     linear(LinearLayer::kJoint, layer.joint, layer.attention_output, joint());
@@ -225,8 +224,8 @@ class TiledEncoder::Member {
         const auto at = static_cast<std::size_t>(row);
         scratch_.begins[at] = static_cast<std::int32_t>(begin - first_step * 32);
         scratch_.ends[at] = static_cast<std::int32_t>(end - first_step * 32);
-        scratch_.places[at] = half_offset(attended(), block.begin + token) +
-                              head * head_steps() * strip_values(HalfOrder::kPairs);
+        scratch_.places[at] = half_offset(HalfOrder::kPairs, block.begin + token) +
+                              head * head_steps() * attended().strip;
       }
     }
     const std::int64_t key_panel_bytes = head_steps() * kPanelStepBytes;
@@ -254,7 +253,7 @@ class TiledEncoder::Member {
                      .steps = steps},
          .factors = scratch_.inverse_sums.data(),
          .places = scratch_.places.data(),
-         .result = attended().data});
+         .result = attended()});
     make_input(attended(), {block.begin, block.begin + block.count}, query_width(),
                head_rotation_steps(heads, config_.head_width), layout_.attention_output.steps);
   }

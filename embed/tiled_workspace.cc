@@ -74,12 +74,11 @@ void TiledWorkspace::plan(const ModelConfig& config, const TiledLayout& layout,
   const std::int64_t most_input_steps =
       std::max({layout.joint.steps, layout.attention_output.steps, layout.down.steps});
   stream.reserve(tokens * config.hidden_size);
-  const std::int64_t row_blocks = round_up(tokens, kRowBlock) / kRowBlock;
-  const std::int64_t pairs = strip_values(HalfOrder::kPairs);
-  branch.reserve(row_blocks * pairs *
+  const std::int64_t pairs = strip_values(HalfOrder::kPairs, tokens);
+  branch.reserve(pairs *
                  std::max(layout.down.panel_count, layout.attention_output.inner / kPanelColumns));
-  wide.reserve(row_blocks * std::max(layout.joint.panel_count * pairs,
-                                     layout.gate_up.panel_count * strip_values(HalfOrder::kPlain)));
+  wide.reserve(std::max(layout.joint.panel_count * pairs,
+                        layout.gate_up.panel_count * strip_values(HalfOrder::kPlain, tokens)));
   inputs.reserve(padded * most_input_steps * kStepBytes);
   input_scales.reserve(padded);
   queries.reserve(most_query_bytes);

@@ -168,12 +168,12 @@ class AttentionSample {
                               kUntouchedHalf);
     std::vector<std::int64_t> places;
     for (std::int64_t row = 0; row < task_.rows; ++row) {
-      places.push_back(half_offset(result.view(), row + 13));
+      places.push_back(half_offset(HalfOrder::kPairs, row + 13));
     }
     backend.weighted_values({.product = task_,
                              .factors = factors_.data(),
                              .places = places.data(),
-                             .result = result.view().data});
+                             .result = result.view()});
     return result.memory();
   }
 

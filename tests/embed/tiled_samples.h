@@ -49,10 +49,8 @@ class SampleHalves {
                std::uint16_t fill = 0)
       : rows_(rows), columns_(columns) {
     view_.order = order;
-    const std::int64_t unit = embed::strip_columns(order);
-    view_.strips = round_up(columns, embed::kPanelColumns) / unit;
-    count_ = round_up(rows, embed::kRowBlock) / embed::kRowBlock * view_.strips *
-             embed::strip_values(order);
+    view_.strip = embed::strip_values(order, rows);
+    count_ = round_up(columns, embed::kPanelColumns) / embed::strip_columns(order) * view_.strip;
     memory_ = aligned<std::uint16_t>(count_);
     std::fill_n(memory_.data(), count_, fill);
     view_.data = memory_.data();
@@ -72,7 +70,7 @@ class SampleHalves {
     const std::int64_t unit = embed::strip_columns(view_.order);
     const std::int64_t inside = column % unit;
     return memory_
-        .data()[embed::half_offset(view_, row) + column / unit * embed::strip_values(view_.order) +
+        .data()[embed::half_offset(view_.order, row) + column / unit * view_.strip +
                 (view_.order == embed::HalfOrder::kPairs ? embed::place_in_pairs(inside) : inside)];
   }
   // Row by row.

@@ -20,8 +20,6 @@
 namespace nestor::embed {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, a space inside pieces
-
 std::string with_plain_spaces(std::string_view text) {
   std::string plain;
   while (!text.empty()) {

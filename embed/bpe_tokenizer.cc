@@ -10,7 +10,6 @@
 namespace nestor::embed {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";    // U+2581
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 // A literal U+2581 reads as a space, and an ill-formed byte as U+FFFD. Nearly every text comes back

@@ -7,6 +7,9 @@
 
 namespace nestor::embed {
 
+// U+2581, which stands for a space inside the pieces of a vocabulary.
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+
 struct CodePoint {
   char32_t value = 0;
   std::size_t bytes = 0;

@@ -13,7 +13,7 @@
 namespace nestor::embed {
 namespace {
 
-constexpr std::array<std::string_view, 3> kKnownFiles = {
+constexpr std::array<std::string_view, 3> kKnownGgufFiles = {
     // ggml-org/embeddinggemma-300M-GGUF, embeddinggemma-300M-Q8_0.gguf (revision 0f741b5a6585),
     // 333,590,944 bytes, with the Dense modules. Source: the pinned models of a dozen public
     // projects, such as LocalClaw's and qmd's.
@@ -58,7 +58,8 @@ Status hash_bytes(const StoredTensor& tensor, std::uint64_t bytes, Sha256& sha25
 }  // namespace
 
 bool is_known_gguf(const std::string& file_sha256) {
-  return std::find(kKnownFiles.begin(), kKnownFiles.end(), file_sha256) != kKnownFiles.end();
+  return std::find(kKnownGgufFiles.begin(), kKnownGgufFiles.end(), file_sha256) !=
+         kKnownGgufFiles.end();
 }
 
 bool are_known_transformer_tensors(const std::string& sha256) {

@@ -14,7 +14,7 @@
 namespace nestor::embed {
 namespace {
 
-constexpr std::int64_t kBlockValues = 32;
+constexpr std::int64_t kGgufBlockValues = 32;
 constexpr std::int64_t kScaleBytes = 2;
 
 struct GgmlType {
@@ -54,19 +54,20 @@ float from_bf16(std::uint16_t upper) {
 
 void q8_0_to_floats(std::string_view bytes, std::span<float> out) {
   const char* block = bytes.data();
-  for (std::size_t i = 0; i < out.size(); i += kBlockValues, block += kScaleBytes + kBlockValues) {
+  for (std::size_t i = 0; i < out.size();
+       i += kGgufBlockValues, block += kScaleBytes + kGgufBlockValues) {
     const float scale = from_f16(load_u16(block));
-    for (std::size_t j = 0; j < kBlockValues; ++j) {
+    for (std::size_t j = 0; j < kGgufBlockValues; ++j) {
       out[i + j] = scale * static_cast<float>(static_cast<std::int8_t>(block[kScaleBytes + j]));
     }
   }
 }
 
 void q4_0_to_floats(std::string_view bytes, std::span<float> out) {
-  constexpr std::size_t kHalf = kBlockValues / 2;
+  constexpr std::size_t kHalf = kGgufBlockValues / 2;
   constexpr int kZero = 8;
   const char* block = bytes.data();
-  for (std::size_t i = 0; i < out.size(); i += kBlockValues, block += kScaleBytes + kHalf) {
+  for (std::size_t i = 0; i < out.size(); i += kGgufBlockValues, block += kScaleBytes + kHalf) {
     const float scale = from_f16(load_u16(block));
     for (std::size_t j = 0; j < kHalf; ++j) {
       const int pair = static_cast<unsigned char>(block[kScaleBytes + j]);
@@ -117,9 +118,9 @@ BlockSize block_size(NumberFormat format) {
     case NumberFormat::kBf16:
       return {1, 2};
     case NumberFormat::kQ4_0:
-      return {kBlockValues, kScaleBytes + kBlockValues / 2};
+      return {kGgufBlockValues, kScaleBytes + kGgufBlockValues / 2};
     case NumberFormat::kQ8_0:
-      return {kBlockValues, kScaleBytes + kBlockValues};
+      return {kGgufBlockValues, kScaleBytes + kGgufBlockValues};
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "embed/code_point.h"
 #include "embed/fingerprint.h"
 
 // Debian's 0.1.97 exports this function without declaring it in a header. Weak: with a library that
@@ -22,8 +23,7 @@ namespace nestor::embed {
 namespace {
 
 constexpr std::uint64_t kMostModelBytes = 64ULL << 20;
-constexpr int kLogNothing = 5;                           // above LOG_FATAL
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, a space inside pieces
+constexpr int kLogNothing = 5;  // above LOG_FATAL
 
 // sentencepiece takes one long text much slower than its parts (16 MiB of prose: 40 s and 1.6 GB
 // whole), so a text goes to it in parts of about this size, cut where no piece of the vocabulary

@@ -8,13 +8,13 @@
 namespace nestor::embed {
 namespace {
 
-constexpr std::int64_t kAlignment = 64;
+constexpr std::int64_t kSectionAlignment = 64;
 
 class Layout {
  public:
   std::int64_t place(std::int64_t bytes) {
     const std::int64_t offset = size_;
-    size_ += round_up(bytes, kAlignment);
+    size_ += round_up(bytes, kSectionAlignment);
     return offset;
   }
   std::int64_t place_floats(std::int64_t count) { return place(count * 4); }
@@ -94,7 +94,7 @@ Result<TiledLayout> tiled_layout(const ModelConfig& config, Precision precision)
   result.down = layer.place_matrix(precision, config.hidden_size, config.feed_forward_size);
   result.layer_bytes = layer.size();
   result.final_norm = result.layer_bytes * static_cast<std::int64_t>(config.layers.size());
-  result.bytes = result.final_norm + round_up(config.hidden_size * 4, kAlignment);
+  result.bytes = result.final_norm + round_up(config.hidden_size * 4, kSectionAlignment);
   return result;
 }
 

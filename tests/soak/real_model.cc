@@ -262,7 +262,7 @@ int look_for_model() {
 }
 
 // Until the child is through its check, or dead.
-void wait_until_verified(pid_t child) {
+void wait_until_checked(pid_t child) {
   siginfo_t info{};
   while (!life_page().verified && info.si_pid == 0) {
     ::usleep(500);
@@ -292,7 +292,7 @@ HarnessReport soak_real_model(const HarnessOptions& options, const std::string& 
     const pid_t child =
         start_child([&] { return run_real_life(path, history, seed, 100'000, kLooks); });
     // One in five while it still opens or compares.
-    if (!random.one_in(5)) wait_until_verified(child);
+    if (!random.one_in(5)) wait_until_checked(child);
     ::usleep(static_cast<useconds_t>(random.below(300'000)));
     ::kill(child, SIGKILL);
     const Death death = wait_for(child);

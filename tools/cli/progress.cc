@@ -9,12 +9,9 @@
 namespace nestor::cli {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-constexpr auto kRedrawEvery = milliseconds(100);
-constexpr auto kLineEvery = seconds(10);
-constexpr auto kMeasureEvery = seconds(1);
+constexpr auto kRedrawEvery = std::chrono::milliseconds(100);
+constexpr auto kLineEvery = std::chrono::seconds(10);
+constexpr auto kMeasureEvery = std::chrono::seconds(1);
 constexpr int kBarCells = 20;
 // Share of the newest second in the rate: about the last five seconds count.
 constexpr double kNewShare = 0.3;

@@ -1,12 +1,41 @@
 #include <cblas.h>
 
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "embed/backend.h"
 #include "embed/vector_kernels.h"
 
+// Of OpenBLAS built for many processors (driver/others/dynamic.c); null where it is built for one.
+extern "C" {
+[[gnu::weak]] void gotoblas_dynamic_init();
+[[gnu::weak]] void gotoblas_dynamic_quit();
+}
+
 namespace nestor::embed {
 namespace {
+
+#if defined(__x86_64__)
+// A processor younger than itself is a Prescott of 2004 to OpenBLAS, and gets a quarter of its
+// speed (0.3.21 on Emerald Rapids). It is told better before main, while there is one thread.
+[[maybe_unused]] const bool kCoreCorrected = [] {
+  constexpr const char* kChoice = "OPENBLAS_CORETYPE";  // a person's choice stands
+  __builtin_cpu_init();
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (gotoblas_dynamic_init == nullptr || gotoblas_dynamic_quit == nullptr || !avx2 ||
+      std::getenv(kChoice) != nullptr || openblas_get_corename() != std::string_view("Prescott")) {
+    return false;
+  }
+  ::setenv(kChoice, avx512 ? "SkylakeX" : "Haswell", 1);
+  gotoblas_dynamic_quit();
+  gotoblas_dynamic_init();
+  ::unsetenv(kChoice);
+  return true;
+}();
+#endif
 
 // OpenBLAS's own threads stay asleep: the encoder hands whole texts to the pool, and two pools at
 // once take the processors from each other.

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
+
+extern "C" char* openblas_get_corename();
 
 namespace nestor::embed {
 namespace {
@@ -50,6 +53,15 @@ TEST_CASE("a backend is chosen by name, and unknown names are refused with those
     CHECK(refused.status().message().find(part) != std::string::npos);
   }
 }
+
+#if defined(__x86_64__)
+TEST_CASE("OpenBLAS does not take a processor with AVX2 for one of 2004") {
+  CHECK(openblas_backend().name == std::string("openblas"));
+  if (__builtin_cpu_supports("avx2") && std::getenv("OPENBLAS_CORETYPE") == nullptr) {
+    CHECK(openblas_get_corename() != std::string("Prescott"));
+  }
+}
+#endif
 
 TEST_CASE("products agree with the definition within 1e-5") {
   const ProductShape shape{.rows = 13, .columns = 37, .inner = 67};

@@ -32,7 +32,7 @@ class ThaiQuality(unittest.TestCase):
         with tempfile.TemporaryDirectory() as scratch:
             ran = subprocess.run(
                 [CLI, "eval", str(DATA), "--json", "--precision", precision],
-                capture_output=True, text=True, timeout=850, env={**os.environ, "TMPDIR": scratch, "XDG_CACHE_HOME": scratch},
+                capture_output=True, text=True, timeout=1700, env={**os.environ, "TMPDIR": scratch, "XDG_CACHE_HOME": scratch},
             )
         self.assertEqual(ran.returncode, 0, ran.stderr)
         found = json.loads(ran.stdout)

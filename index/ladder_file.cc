@@ -288,8 +288,9 @@ Status LadderFile::write_raw(const LadderIndex& index, const IndexFileWriter& fi
                              const Sections& at) {
   std::vector<float> raw;
   index.codes_.each_live([&](std::int64_t position) {
-    const auto from = index.raw_.begin() + position * index.shape_.width;
-    raw.insert(raw.end(), from, from + index.shape_.width);
+    const auto width = static_cast<std::size_t>(index.shape_.width);
+    const auto row = index.raw_.items().subspan(static_cast<std::size_t>(position) * width, width);
+    raw.insert(raw.end(), row.begin(), row.end());
   });
   return file.write(at.blocks, bytes_of(raw));
 }
@@ -374,7 +375,7 @@ Status LadderFile::read_lists(const std::string& path, std::string_view payload,
   auto lists = CodeLists::parse(payload.substr(at.centroids), head.shape.scan_width,
                                 static_cast<std::int64_t>(head.lists));
   if (!lists.ok()) return lists.status().with_context(path);
-  index.lists_ = std::move(lists).value();
+  index.lists_ = std::make_shared<const CodeLists>(std::move(lists).value());
   index.probe_rows_ = static_cast<std::int64_t>(head.probe_rows);
   return {};
 }
@@ -458,7 +459,7 @@ Result<LadderIndex::Opened> LadderFile::open(const std::string& path) {
   if (quantizer.value().shape() != head.shape.code()) {
     return damaged(path, "its codes are of another shape than it says");
   }
-  index.quantizer_ = std::move(quantizer).value();
+  index.quantizer_ = std::make_shared<const CodeQuantizer>(std::move(quantizer).value());
   index.trained_count_ = static_cast<std::int64_t>(head.trained_count);
   std::vector<std::uint32_t> begins;
   if (head.content == Content::kLists) {

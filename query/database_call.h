@@ -6,16 +6,21 @@
 #include <new>
 
 #include "nestor/status.h"
+#include "query/call_gate.h"
 
 // Holds the handle open for the rest of the function it stands in.
-#define NESTOR_ENTER()                                        \
-  if (impl_ == nullptr) return ::nestor::query::moved_from(); \
-  const auto entered = impl_->enter();                        \
-  if (!entered.ok()) return entered.status()
+#define NESTOR_ENTER()                                                                     \
+  if (impl_ == nullptr) return ::nestor::query::moved_from();                              \
+  const ::nestor::query::CallGate::Pass nestor_pass(impl_->gate);                          \
+  if (::nestor::Status nestor_entered = impl_->check(nestor_pass); !nestor_entered.ok()) { \
+    return nestor_entered;                                                                 \
+  }                                                                                        \
+  static_cast<void>(0)
 
 namespace nestor::query {
 
-// Whatever a library below may do.
+// Whatever a library below may do. A change is durable only where its call returns ok, and nothing
+// throws behind that point: so what runs out of memory has changed nothing.
 template <typename Call>
 auto guarded(const Call& call) -> decltype(call()) {
   try {

@@ -176,7 +176,7 @@ GuardedFiles* files_of(const RocksdbPointer& db) {
 
 Status write_failure_of(const RocksdbPointer& db) {
   const GuardedFiles* const files = files_of(db);
-  if (files == nullptr) return {};
+  if (files == nullptr || !files->failed()) return {};
   return status_from_rocksdb(files->failure(), "write the files of the database");
 }
 

@@ -23,8 +23,8 @@ const std::map<std::string, Harness>& harnesses() {
       {"kill-random", soak_kill_random}, {"kill-points", soak_kill_points},
       {"power-loss", soak_power_loss},   {"failing-ops", soak_failing_ops},
       {"bit-rot", soak_bit_rot},         {"cache-rot", soak_cache_rot},
-      {"memory", soak_memory},           {"real-model", soak_real_model},
-      {"threads", soak_threads}};
+      {"memory", soak_memory},           {"allocations", soak_allocations},
+      {"real-model", soak_real_model},   {"threads", soak_threads}};
   return kAll;
 }
 

@@ -2,6 +2,7 @@
 // handle stays open until the call returns. Threads: safe anywhere.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <new>
 
@@ -19,14 +20,26 @@
 
 namespace nestor::query {
 
-// Whatever a library below may do. A change is durable only where its call returns ok, and nothing
-// throws behind that point: so what runs out of memory has changed nothing.
+// Changes that calls of this thread have committed. Threads: each has its own.
+inline std::uint64_t& commits_of_thread() {
+  static thread_local std::uint64_t count = 0;
+  return count;
+}
+
+// Whatever a library below may do. Nothing throws between a commit and its publication, so a call
+// of one commit that runs out of memory has changed nothing; one of several says what it has kept.
 template <typename Call>
 auto guarded(const Call& call) -> decltype(call()) {
+  const std::uint64_t before = commits_of_thread();
   try {
     return call();
   } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+    if (commits_of_thread() == before) {
+      return Status(StatusCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+    }
+    return Status(StatusCode::kOutOfMemory,
+                  "no memory to go on with this call; what it has committed so far is kept. Call "
+                  "again: it goes on from there");
   } catch (const std::exception& error) {
     return Status(StatusCode::kInternal, error.what());
   }

@@ -1,7 +1,7 @@
 #include "query/seen_documents.h"
 
 #include "core/macros.h"
-#include "nestor/document.h"
+#include "storage/metadata_codec.h"
 
 namespace nestor::query {
 namespace {

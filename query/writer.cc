@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/macros.h"
+#include "query/database_call.h"
 #include "query/expiry.h"
 #include "query/input_check.h"
 #include "query/passage_terms.h"
@@ -89,6 +90,7 @@ Result<storage::Commit> Writer::apply(Result<DocumentStore::PreparedPointer> pre
   NESTOR_RETURN_IF_ERROR(store_.apply(change));
   // Durable: from here on nothing fails.
   context_.published.put(std::move(next));
+  ++commits_of_thread();
   if (entry != nullptr && entry->index != nullptr) {
     const std::lock_guard slot(entry->slot->mutex);
     entry->slot->latest.reset();
@@ -187,6 +189,7 @@ Status Writer::build_postings(const Collection& collection) {
                                        collection.name, nullptr));
     NESTOR_RETURN_IF_ERROR(store_.apply(change));
     context_.published.put(std::move(next));
+    ++commits_of_thread();
     return {};
   };
   return query::build_postings(store_, collection, {}, apply_batch);

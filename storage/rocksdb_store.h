@@ -101,6 +101,9 @@ class RocksdbStore final : public DocumentStore {
   // Until no snapshot is older than that one.
   Status wait_for_older_views(rocksdb::SequenceNumber snapshot) const;
   Status forget_old_files();
+  // In store_compaction.cc.
+  template <typename Work>
+  Status ending_writes_on_exception(std::mutex& writing, const Work& work);
   Status check_process() const;
   Status check_writable() const;
   // The current view keeps its state whatever is written next. Errors: kOutOfMemory.

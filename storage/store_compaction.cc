@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <thread>
 
 #include "core/macros.h"
@@ -63,6 +64,22 @@ Status RocksdbStore::forget_old_files() {
   return status_from_rocksdb(db_->EnableFileDeletions(), "tidy up " + path_);
 }
 
+// RocksDB is not made for exceptions: after one its account of what runs in the background is
+// wrong, and the next compaction would wait for ever.
+template <typename Work>
+Status RocksdbStore::ending_writes_on_exception(std::mutex& writing, const Work& work) {
+  Status lost(StatusCode::kOutOfMemory, "memory ran out while " + path_ +
+                                            " was compacted; close the database and open it "
+                                            "again");
+  try {
+    return freezing_on_exception(db_, work);
+  } catch (const std::exception&) {
+    const std::lock_guard writer(writing);
+    write_failure_ = lost;
+    return lost;
+  }
+}
+
 Status RocksdbStore::compact(std::mutex& writing) {
   return guarded([&]() -> Status {
     rocksdb::SequenceNumber snapshot = 0;
@@ -79,14 +96,18 @@ Status RocksdbStore::compact(std::mutex& writing) {
                                             std::min(stored, kMostExtraBytes) / 2,
                                             "nothing was compacted; make room first"));
     NESTOR_RETURN_IF_ERROR(wait_for_older_views(snapshot));
-    rocksdb::CompactRangeOptions options;
-    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
-    NESTOR_RETURN_IF_ERROR(
-        status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_));
-    NESTOR_RETURN_IF_ERROR(
-        status_from_rocksdb(db_->CompactRange(options, nullptr, nullptr), "compact " + path_));
-    const std::lock_guard writer(writing);
-    return forget_old_files();
+    const Status compacted = ending_writes_on_exception(writing, [&]() -> Status {
+      rocksdb::CompactRangeOptions options;
+      options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+      NESTOR_RETURN_IF_ERROR(
+          status_from_rocksdb(db_->Flush(rocksdb::FlushOptions()), "write tables of " + path_));
+      return status_from_rocksdb(db_->CompactRange(options, nullptr, nullptr), "compact " + path_);
+    });
+    NESTOR_RETURN_IF_ERROR(compacted);
+    return ending_writes_on_exception(writing, [&] {
+      const std::lock_guard writer(writing);
+      return forget_old_files();
+    });
   });
 }
 

@@ -71,7 +71,7 @@ void note_crash(int signal) {
 void watch_crashes() {
   std::array<void*, 2> warm{};
   ::backtrace(warm.data(), 2);  // loads what it needs now
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE}) {
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM}) {
     struct sigaction action {};
     action.sa_handler = note_crash;
     ::sigemptyset(&action.sa_mask);

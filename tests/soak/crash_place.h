@@ -7,8 +7,9 @@
 
 namespace nestor::soak {
 
-// SIGABRT, SIGSEGV, SIGBUS, SIGILL and SIGFPE of this process note where they came from on the
-// life page, then end the process as they would have.
+// SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGALRM of this process note where they came from on
+// the life page, then end the process as they would have: an alarm that a child sets says where it
+// waits for ever.
 void watch_crashes();
 // What the last child noted: whether the innermost frame, but for those of the C and C++ libraries
 // and of operator new, lay inside RocksDB. False where nothing was noted.

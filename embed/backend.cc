@@ -22,7 +22,7 @@ Status not_here(Precision precision, const std::string& forced) {
 }  // namespace
 
 std::span<const Backend* const> available_backends() {
-  static const std::array<const Backend*, 2> kBackends = {&openblas_backend(), &scalar_backend()};
+  static const std::array<const Backend*, 2> kBackends = {&vector_backend(), &scalar_backend()};
   return kBackends;
 }
 

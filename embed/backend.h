@@ -13,27 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "core/vector_math_product.h"
 #include "embed/precision.h"
 #include "embed/tiled_backend.h"
 #include "nestor/status.h"
 
 namespace nestor::embed {
-
-// A matrix somebody else owns: (rows, columns) with `stride` floats from row to row.
-struct ConstMatrix {
-  const float* data = nullptr;
-  std::int64_t stride = 0;
-};
-struct Matrix {
-  float* data = nullptr;
-  std::int64_t stride = 0;
-};
-
-struct ProductShape {
-  std::int64_t rows = 0;     // of a and of the result
-  std::int64_t columns = 0;  // of the result
-  std::int64_t inner = 0;    // summed over
-};
 
 // Keys a row of attention scores may look at: columns [begin, end).
 struct KeyRange {
@@ -69,8 +54,8 @@ struct Backend {
 
 // The definition: plain loops over std::exp and std::tanh, one fixed order of summation.
 const Backend& scalar_backend();
-// OpenBLAS for the products, vector code chosen at run time for the rest.
-const Backend& openblas_backend();
+// Vector code, for the widest vectors that this processor has.
+const Backend& vector_backend();
 
 // Every f32 backend that runs on this machine, the preferred one first.
 std::span<const Backend* const> available_backends();

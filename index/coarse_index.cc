@@ -1,6 +1,5 @@
 #include "index/coarse_index.h"
 
-#include <faiss/IndexFlat.h>
 #include <faiss/utils/distances.h>
 #include <fmt/format.h>
 
@@ -51,13 +50,11 @@ bool is_unit_or_zero(std::span<const float> row) {
 }  // namespace
 
 struct CoarseIndex::Impl {
-  Impl(int width, Metric compared_by)
-      : rows(width, compared_by == Metric::kL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
-        metric(compared_by) {}
+  Impl(int row_dim, Metric compared_by) : dim(row_dim), metric(compared_by) {}
 
   [[nodiscard]] std::size_t row_count() const { return ids.size(); }
   [[nodiscard]] const float* row(std::size_t position) const {
-    return rows.get_xb() + position * static_cast<std::size_t>(rows.d);
+    return rows.data() + position * static_cast<std::size_t>(dim);
   }
   // Position of `id`, or row_count().
   [[nodiscard]] std::size_t find(std::uint64_t id) const {
@@ -69,7 +66,7 @@ struct CoarseIndex::Impl {
   void sweep();
   // Of `count` rows from `first` on.
   void score(const float* query, std::size_t first, std::size_t count, float* scores) const {
-    const auto width = static_cast<std::size_t>(rows.d);
+    const auto width = static_cast<std::size_t>(dim);
     if (metric != Metric::kL2) {
       faiss::fvec_inner_products_ny(scores, query, row(first), width, count);
       return;
@@ -78,7 +75,8 @@ struct CoarseIndex::Impl {
     for (std::size_t i = 0; i < count; ++i) scores[i] = -scores[i];
   }
 
-  faiss::IndexFlat rows;  // (row_count, width); for cosines unit rows or zero rows
+  int dim;
+  std::vector<float> rows;  // (row_count, dim); for cosines unit rows or zero rows
   Metric metric;
   std::vector<std::uint64_t> ids;   // (row_count), ascending
   std::vector<std::uint8_t> alive;  // (row_count), 0 or 1
@@ -91,17 +89,16 @@ void CoarseIndex::Impl::reserve(std::size_t more) {
   const std::size_t needed = row_count() + more;
   if (needed > ids.capacity()) ids.reserve(std::max(needed, 2 * ids.capacity()));
   if (needed > alive.capacity()) alive.reserve(std::max(needed, 2 * alive.capacity()));
-  const std::size_t needed_bytes = needed * rows.code_size;
-  if (needed_bytes > rows.codes.capacity()) {
-    rows.codes.reserve(std::max(needed_bytes, 2 * rows.codes.capacity()));
+  const std::size_t needed_floats = needed * static_cast<std::size_t>(dim);
+  if (needed_floats > rows.capacity()) {
+    rows.reserve(std::max(needed_floats, 2 * rows.capacity()));
   }
 }
 
-// By hand and not through IndexFlat::remove_ids: moving rows down allocates nothing, so it cannot
-// fail.
+// Moving rows down allocates nothing, so it cannot fail.
 void CoarseIndex::Impl::sweep() {
-  const std::size_t row_floats = static_cast<std::size_t>(rows.d);
-  float* base = rows.get_xb();
+  const std::size_t row_floats = static_cast<std::size_t>(dim);
+  float* base = rows.data();
   std::size_t kept = 0;
   for (std::size_t position = 0; position < row_count(); ++position) {
     if (alive[position] == 0) continue;
@@ -113,8 +110,7 @@ void CoarseIndex::Impl::sweep() {
   }
   ids.resize(kept);
   alive.assign(kept, 1);
-  rows.codes.resize(kept * rows.code_size);
-  rows.ntotal = static_cast<std::int64_t>(kept);
+  rows.resize(kept * row_floats);
   dead_count = 0;
 }
 
@@ -138,7 +134,7 @@ Status CoarseIndex::reserve(std::int64_t row_count) {
 
 Status CoarseIndex::add(std::span<const std::uint64_t> ids, std::span<const float> vectors) {
   Impl& impl = *impl_;
-  const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
+  const std::size_t row_floats = static_cast<std::size_t>(impl.dim);
   if (vectors.size() / row_floats != ids.size() || vectors.size() % row_floats != 0) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("coarse index: {} ids of width {} need {} values, {} were given",
@@ -163,14 +159,10 @@ Status CoarseIndex::add(std::span<const std::uint64_t> ids, std::span<const floa
   }
   NESTOR_RETURN_IF_ERROR(reserve(static_cast<std::int64_t>(ids.size())));
   const std::size_t first = impl.row_count();
-  try {
-    impl.rows.add(static_cast<std::int64_t>(ids.size()), vectors.data());
-  } catch (const std::exception& error) {
-    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
-  }
+  impl.rows.insert(impl.rows.end(), vectors.begin(), vectors.end());
   // In place, without scratch: nothing after `reserve` can run out of memory.
   for (std::size_t i = 0; impl.metric == Metric::kCosine && i < ids.size(); ++i) {
-    const std::span<float> row(impl.rows.get_xb() + (first + i) * row_floats, row_floats);
+    const std::span<float> row(impl.rows.data() + (first + i) * row_floats, row_floats);
     if (!normalize(row)) std::fill(row.begin(), row.end(), 0.0F);
   }
   impl.ids.insert(impl.ids.end(), ids.begin(), ids.end());
@@ -187,19 +179,17 @@ void CoarseIndex::remove(std::span<const std::uint64_t> ids) {
     impl.alive[position] = 0;
     ++impl.dead_count;
   }
-  if (impl.dead_count * kSweepDivisor > impl.rows.ntotal) impl.sweep();
+  if (impl.dead_count * kSweepDivisor > static_cast<std::int64_t>(impl.row_count())) impl.sweep();
 }
 
-// The rows lie in a faiss::IndexFlat and are scored by FAISS's kernel, but IndexFlat::search is
-// not called: which of several equal rows its heap keeps at the cut is not defined (the lower id
-// leaves first), with k >= 100 it allocates inside an OpenMP region, where running out of memory
-// ends the program, and it takes tombstones through a virtual call a row. The kernel knows no
-// threads, so no OpenMP team is ever started and searches of many threads do not oversubscribe.
+// FAISS's kernels score the rows; picking the best is ours. IndexFlat::search is not used: which of
+// several equal rows its heap keeps at the cut is not defined (the lower id leaves first), it takes
+// tombstones through a virtual call per row, and it starts OpenMP and BLAS threads.
 Result<std::vector<Candidate>> CoarseIndex::search(
     std::span<const float> query, std::int64_t count,
     const std::function<bool(std::uint64_t id)>& admits, const StopCheck& stop) const {
   const Impl& impl = *impl_;
-  const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
+  const std::size_t row_floats = static_cast<std::size_t>(impl.dim);
   if (query.size() < row_floats || !all_finite(query.first(row_floats))) {
     return Status(
         StatusCode::kInvalidArgument,
@@ -211,13 +201,13 @@ Result<std::vector<Candidate>> CoarseIndex::search(
                   fmt::format("coarse index: {} candidates were asked for; the least is 0", count));
   }
   try {
-    std::vector<float> prefix(query.begin(), query.begin() + impl.rows.d);
+    std::vector<float> prefix(query.begin(), query.begin() + impl.dim);
     if (impl.metric == Metric::kCosine) normalize(prefix);
     TopCandidates best(std::min(count, live_count()));
     float scores[kScanRows];
-    for (std::int64_t first = 0; first < impl.rows.ntotal; first += kScanRows) {
-      const std::size_t block =
-          static_cast<std::size_t>(std::min(kScanRows, impl.rows.ntotal - first));
+    const auto row_count = static_cast<std::int64_t>(impl.row_count());
+    for (std::int64_t first = 0; first < row_count; first += kScanRows) {
+      const std::size_t block = static_cast<std::size_t>(std::min(kScanRows, row_count - first));
       const std::size_t base = static_cast<std::size_t>(first);
       NESTOR_RETURN_IF_ERROR(stop.check());
       impl.score(prefix.data(), base, block, scores);
@@ -236,7 +226,7 @@ Result<std::vector<Candidate>> CoarseIndex::search(
   }
 }
 
-int CoarseIndex::width() const { return impl_->rows.d; }
+int CoarseIndex::width() const { return impl_->dim; }
 Metric CoarseIndex::metric() const { return impl_->metric; }
 
 std::int64_t CoarseIndex::live_count() const {
@@ -244,7 +234,8 @@ std::int64_t CoarseIndex::live_count() const {
 }
 
 std::int64_t CoarseIndex::memory_bytes() const {
-  return static_cast<std::int64_t>(impl_->rows.codes.capacity() + impl_->alive.capacity() +
+  return static_cast<std::int64_t>(impl_->rows.capacity() * sizeof(float) +
+                                   impl_->alive.capacity() +
                                    impl_->ids.capacity() * sizeof(std::uint64_t));
 }
 
@@ -305,7 +296,7 @@ Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes, Metric metric) {
       if (metric == Metric::kCosine && !is_unit_or_zero(row)) {
         return damaged(fmt::format("row {} is neither of unit length nor zero", ids[i]));
       }
-      index.impl_->rows.add(1, row.data());
+      index.impl_->rows.insert(index.impl_->rows.end(), row.begin(), row.end());
     }
     index.impl_->alive.assign(count, 1);
     if (!ids.empty()) index.impl_->last_id = ids.back();

@@ -348,9 +348,8 @@ Result<std::span<const float>> TiledEncoder::encode(
   }
   TeamBarrier barrier(team.size());
   std::atomic<bool> stopped = false;
-  team.for_each(team.size(), [&](std::int64_t rank, int) {
-    Member(*this, to, barrier, tokens, static_cast<int>(rank), team.size()).run(stop, stopped);
-  });
+  team.run(
+      [&](int rank) { Member(*this, to, barrier, tokens, rank, team.size()).run(stop, stopped); });
   if (stopped) return Status(StatusCode::kCancelled, "the embedding was stopped");
   const auto width = static_cast<std::size_t>(config_.output_width());
   const std::span<float> rows(to.rows.data(), texts.size() * width);

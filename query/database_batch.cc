@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cpu_features.h"
 #include "core/macros.h"
 #include "query/database_impl.h"
 #include "query/input_check.h"
@@ -19,7 +20,7 @@ using storage::Collection;
 
 ThreadPool& Database::Impl::search_pool() const {
   const std::lock_guard lock(pool_mutex_);
-  if (pool_ == nullptr) pool_ = std::make_unique<ThreadPool>(thread_count);
+  if (pool_ == nullptr) pool_ = std::make_unique<ThreadPool>(useful_thread_count(thread_count));
   return *pool_;
 }
 

@@ -43,9 +43,10 @@ MemoryUsage Database::Impl::memory_usage() const {
 
 query::IndexRoom Database::Impl::room_for(const std::string& name, bool beside) const {
   query::IndexRoom room{
-      .budget = budget, .others = 0, .hold_back = [this](const auto& what, const Status& why) {
-        hold_back(what, why);
-      }};
+      .budget = budget,
+      .others = 0,
+      .pool = &search_pool(),
+      .hold_back = [this](const auto& what, const Status& why) { hold_back(what, why); }};
   if (!budget.limited()) return room;
   for (const auto& [other, index] : indexes) {
     if (beside || other != name) room.others += index.loaded.index->owned_bytes();

@@ -1,0 +1,51 @@
+"""Threads of a host that uses the library: exactly those that core/include/nestor/database.h names, whatever OpenMP and BLAS
+are told, and none for having loaded it. The host is tests/consumer/thread_host.cc."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+HOST = os.environ["NESTOR_THREAD_HOST"]
+MODEL = os.path.join(os.environ["NESTOR_SOURCE_DIR"], "tests/fixtures/tiny-model")
+ENVIRONMENTS = [{}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "8", "OPENBLAS_NUM_THREADS": "8"}]
+# RocksDB's: one flushes and writes, one compacts, a timer; made when first needed, the first two for good.
+ROCKSDB = {"rocksdb:high", "rocksdb:low", "rocksdb:timer"}
+
+
+class HiddenThreadsTest(unittest.TestCase):
+    def phases(self, threads, precision, environment):
+        clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+        with tempfile.TemporaryDirectory() as folder:
+            ran = subprocess.run(
+                [HOST, MODEL, folder, str(threads), precision], capture_output=True, text=True, env={**clean, **environment}
+            )
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        lines = [json.loads(line) for line in ran.stdout.splitlines()]
+        self.assertEqual(lines[-1]["phase"], "end")
+        return {line["phase"]: line["threads"] for line in lines}
+
+    def check(self, phases, workers):
+        """No thread at the start, at most the workers of one pool between, and RocksDB's own, one of each."""
+        self.assertEqual(phases["start"], [])
+        for phase, names in phases.items():
+            self.assertLessEqual(names.count("nestor-worker"), workers, phase)
+            others = [name for name in names if name != "nestor-worker"]
+            self.assertEqual(len(others), len(set(others)), f"{phase}: {others}")
+            self.assertLessEqual(set(others), ROCKSDB, phase)
+        for phase in ("closed", "end"):
+            self.assertNotIn("nestor-worker", phases[phase])
+
+    def test_with_one_thread_there_are_no_others_but_those_of_rocksdb(self):
+        for environment in ENVIRONMENTS:
+            for precision in ("int8", "f32"):
+                with self.subTest(environment=environment, precision=precision):
+                    self.check(self.phases(1, precision, environment), 0)
+
+    def test_two_databases_and_their_embedders_share_one_pool(self):
+        self.check(self.phases(2, "int8", {"OMP_NUM_THREADS": "8"}), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

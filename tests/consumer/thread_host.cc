@@ -1,16 +1,34 @@
-// A host that counts its threads: names of all of them, one line of JSON for each phase of a life
-// with Nestor. tests/tools/hidden_threads_test.py says what they have to be.
-// usage: thread_host MODEL FOLDER THREADS [PRECISION]
+// A host that counts its threads: the names of those there are and how many were ever started, one
+// line of JSON for each phase of a life with Nestor. tests/tools/hidden_threads_test.py says what
+// they have to be. usage: thread_host MODEL FOLDER THREADS [PRECISION]
+#include <dlfcn.h>
 #include <nestor/nestor.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+namespace {
+
+std::atomic<int> threads_started = 0;
+
+}  // namespace
+
+// In place of the C library's, for the shared libraries too.
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                              void* (*start)(void*), void* argument) {
+  using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  static const auto kNext = reinterpret_cast<Create>(::dlsym(RTLD_NEXT, "pthread_create"));
+  ++threads_started;
+  return kNext(thread, attributes, start, argument);
+}
 
 namespace {
 
@@ -28,7 +46,7 @@ std::vector<std::string> other_threads() {
 }
 
 void report(const char* phase) {
-  std::printf("{\"phase\": \"%s\", \"threads\": [", phase);
+  std::printf("{\"phase\": \"%s\", \"started\": %d, \"threads\": [", phase, threads_started.load());
   const char* separator = "";
   for (const std::string& name : other_threads()) {
     std::printf("%s\"%s\"", separator, name.c_str());

@@ -354,11 +354,12 @@ void ThreadPool::for_each(std::int64_t count, const std::function<void(std::int6
   for (std::int64_t index = 0; index < count; ++index) work(index, 0);
 }
 
-WorkerGroup ThreadPool::reserve() {
+WorkerGroup ThreadPool::reserve(int most) {
   WorkerGroup group;
-  if (thread_count_ == 1 || !set_->is_ours()) return group;
+  const int helpers = std::min(most, thread_count_) - 1;
+  if (helpers <= 0 || !set_->is_ours()) return group;
   int reserved = 0;
-  group.first_ = set_->reserve(thread_count_ - 1, reserved);
+  group.first_ = set_->reserve(helpers, reserved);
   group.size_ = reserved + 1;
   if (reserved > 0) group.set_ = set_;
   return group;

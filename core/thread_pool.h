@@ -78,9 +78,9 @@ class ThreadPool {
   Status try_for_each(std::int64_t count,
                       const std::function<Status(std::int64_t index, int worker)>& work);
 
-  // Up to thread_count() threads at the same time: the caller and the workers that are idle now or
-  // can be started. They are the group's until it goes.
-  [[nodiscard]] WorkerGroup reserve();
+  // Up to `most` threads, and no more than thread_count(), at the same time: the caller and workers
+  // that are idle now or can be started. They are the group's until it goes.
+  [[nodiscard]] WorkerGroup reserve(int most);
 
  private:
   const int thread_count_;

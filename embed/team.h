@@ -19,8 +19,10 @@ class Team {
  public:
   // The calling thread alone.
   Team() = default;
-  // The calling thread and the workers of the pool that are idle now, kept until the Team goes.
-  explicit Team(ThreadPool& pool) : group_(pool.reserve()) {}
+  // The calling thread and workers of the pool that are idle now, `most` in all, kept until the
+  // Team goes.
+  Team(ThreadPool& pool, int most) : group_(pool.reserve(most)) {}
+  explicit Team(ThreadPool& pool) : Team(pool, pool.thread_count()) {}
 
   // Members, the calling thread counted.
   [[nodiscard]] int size() const { return group_.size(); }

@@ -221,7 +221,7 @@ TEST_CASE("an exception of the work comes out of the call and ends no worker") {
 
 TEST_CASE("members of a group run at the same time, and their number is what was reserved") {
   ThreadPool pool(4);
-  const WorkerGroup group = pool.reserve();
+  const WorkerGroup group = pool.reserve(8);
   REQUIRE(group.size() == 4);
   for (const int count : {1, 2, 4, 9}) {
     std::atomic<int> arrived{0};
@@ -245,10 +245,10 @@ TEST_CASE("members of a group run at the same time, and their number is what was
 
 TEST_CASE("a group gets idle workers alone, and calls go on beside it with what is left") {
   ThreadPool pool(3);
-  std::optional<WorkerGroup> first(pool.reserve());
+  std::optional<WorkerGroup> first(pool.reserve(8));
   REQUIRE(first->size() == 3);
   {
-    const WorkerGroup second = pool.reserve();
+    const WorkerGroup second = pool.reserve(8);
     CHECK(second.size() == 1);
     int calls = 0;
     second.run(5, [&](int rank) { calls += rank + 1; });
@@ -258,7 +258,7 @@ TEST_CASE("a group gets idle workers alone, and calls go on beside it with what 
   pool.for_each(10, [&](std::int64_t, int worker) { worked += worker == 0 ? 1 : 100; });
   CHECK(worked == 10);
   first.reset();
-  CHECK(pool.reserve().size() == 3);
+  CHECK(pool.reserve(8).size() == 3);
 }
 
 TEST_CASE("groups, calls and nested calls of many threads at once all come to an end") {
@@ -271,7 +271,7 @@ TEST_CASE("groups, calls and nested calls of many threads at once all come to an
       ThreadPool& pool = caller % 2 == 0 ? small : large;
       for (int round = 0; round < 200; ++round) {
         if (round % 3 == 0) {
-          const WorkerGroup group = pool.reserve();
+          const WorkerGroup group = pool.reserve(8);
           std::atomic<int> arrived{0};
           // They meet: a member that does not run would hold up the others for ever.
           group.run(group.size(), [&](int) {
@@ -331,7 +331,7 @@ TEST_CASE("a pool of one thread starts none and works on the caller") {
     CHECK(worker == 0);
     CHECK(std::this_thread::get_id() == caller);
   });
-  CHECK(pool.reserve().size() == 1);
+  CHECK(pool.reserve(8).size() == 1);
   CHECK(threads_of_process() == before);
 }
 
@@ -341,7 +341,7 @@ TEST_CASE("workers leave the signals of the process to its own threads") {
   sigset_t theirs;
   sigemptyset(&mine);
   sigemptyset(&theirs);
-  const WorkerGroup group = pool.reserve();
+  const WorkerGroup group = pool.reserve(8);
   REQUIRE(group.size() == 2);
   group.run(
       2, [&](int rank) { ::pthread_sigmask(SIG_SETMASK, nullptr, rank == 0 ? &mine : &theirs); });

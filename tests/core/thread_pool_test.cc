@@ -49,7 +49,7 @@ TEST_CASE(
   CHECK(exit_code_of_child([&] {
           int sum = 0;  // plain: the caller is alone
           pool->for_each(10, [&](std::int64_t index, int) { sum += static_cast<int>(index); });
-          const int members = pool->reserve().size();
+          const int members = pool->reserve(8).size();
           pool.reset();
           return sum == 45 && members == 1 ? 0 : 1;
         }) == 0);
@@ -93,7 +93,7 @@ TEST_CASE("where the system gives no thread the calls are worked on by those the
           ThreadPool pool(4);
           int sum = 0;  // plain: the caller is alone
           pool.for_each(10, [&](std::int64_t index, int) { sum += static_cast<int>(index); });
-          return sum == 45 && pool.thread_count() == 4 && pool.reserve().size() == 1 ? 0 : 1;
+          return sum == 45 && pool.thread_count() == 4 && pool.reserve(8).size() == 1 ? 0 : 1;
         }) == 0);
 }
 

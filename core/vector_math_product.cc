@@ -31,7 +31,7 @@ struct Lanes<16> {
 
 // Columns of one tile; with the rows of a tile the sums fill the registers.
 constexpr int kTileColumns = 4;
-// Columns whose rows of b stay in the second-level cache while all rows of a pass by.
+// Columns whose rows of b stay in the nearest caches while all rows of a pass by.
 constexpr std::int64_t kColumnBlock = 64;
 
 // Vectors are passed by reference: by value their ABI would depend on the instruction set.
@@ -56,15 +56,38 @@ NESTOR_INLINE void join_halves(const Floats& a, const Floats& b, Floats& to,
   to = __builtin_shufflevector(a, b, (kAt % 4 / 2 * kLanes + kAt / 4 * 4 + kAt % 2 + kFrom)...);
 }
 
+template <int kFrom, typename Floats, typename Half, std::size_t... kAt>
+NESTOR_INLINE void take_half(const Floats& from, Half& to, std::index_sequence<kAt...>) {
+  to = __builtin_shufflevector(from, from, (kAt + kFrom)...);
+}
+
+// Adds the 128-bit groups of a vector, halves onto halves.
+template <int kLanes>
+NESTOR_INLINE void add_groups(const typename Lanes<kLanes>::Floats& groups,
+                              Lanes<kTileColumns>::Floats& totals) {
+  if constexpr (kLanes == kTileColumns) {
+    totals = groups;
+  } else {
+    constexpr int kHalf = kLanes / 2;
+    typename Lanes<kHalf>::Floats low;
+    typename Lanes<kHalf>::Floats high;
+    take_half<0>(groups, low, std::make_index_sequence<kHalf>());
+    take_half<kHalf>(groups, high, std::make_index_sequence<kHalf>());
+    low += high;
+    add_groups<kHalf>(low, totals);
+  }
+}
+
 // The sums of the lanes of four vectors, each in the same order.
 template <int kLanes>
 NESTOR_INLINE void sum_lanes(const typename Lanes<kLanes>::Floats (&vectors)[kTileColumns],
-                             float (&totals)[kTileColumns]) {
+                             Lanes<kTileColumns>::Floats& totals) {
   using Floats = typename Lanes<kLanes>::Floats;
   constexpr std::make_index_sequence<kLanes> kAll;
   Floats low;
   Floats high;
   Floats pairs[2];
+#pragma GCC unroll 2
   for (int pair = 0; pair < 2; ++pair) {
     interleave<0>(vectors[2 * pair], vectors[2 * pair + 1], low, kAll);
     interleave<2>(vectors[2 * pair], vectors[2 * pair + 1], high, kAll);
@@ -73,13 +96,7 @@ NESTOR_INLINE void sum_lanes(const typename Lanes<kLanes>::Floats (&vectors)[kTi
   join_halves<0>(pairs[0], pairs[1], low, kAll);
   join_halves<2>(pairs[0], pairs[1], high, kAll);
   const Floats groups = low + high;  // (kLanes / 4 groups, four vectors)
-  float parts[kLanes];
-  std::memcpy(parts, &groups, sizeof parts);
-  for (int i = 0; i < kTileColumns; ++i) {
-    float total = parts[i];
-    for (int lane = kTileColumns; lane < kLanes; lane += kTileColumns) total += parts[lane + i];
-    totals[i] = total;
-  }
+  add_groups<kLanes>(groups, totals);
 }
 
 // kRows x kColumns elements of a product with transposed b; a and b point to their first rows.
@@ -101,18 +118,20 @@ NESTOR_INLINE void transposed_tile(std::int64_t inner, float factor, ConstMatrix
       for (int row = 0; row < kRows; ++row) sums[row][column] += left[row] * right;
     }
   }
+#pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row) {
     Floats of_row[kTileColumns] = {};
+#pragma GCC unroll 4
     for (int column = 0; column < kColumns; ++column) of_row[column] = sums[row][column];
-    float totals[kTileColumns];
+    Lanes<kTileColumns>::Floats totals;
     sum_lanes<kLanes>(of_row, totals);
-    for (int column = 0; column < kColumns; ++column) {
-      float total = totals[column];
-      for (std::int64_t at = i; at < inner; ++at) {
-        total += a.data[row * a.stride + at] * b.data[column * b.stride + at];
+    for (std::int64_t at = i; at < inner; ++at) {
+      for (int column = 0; column < kColumns; ++column) {
+        totals[column] += a.data[row * a.stride + at] * b.data[column * b.stride + at];
       }
-      result.data[row * result.stride + column] = factor * total;
     }
+    totals *= factor;
+    std::memcpy(result.data + row * result.stride, &totals, kColumns * sizeof(float));
   }
 }
 
@@ -176,10 +195,9 @@ NESTOR_INLINE void plain_tile(std::int64_t inner, ConstMatrix a, ConstMatrix b, 
   }
 }
 
-template <int kLanes, int kRows>
+template <int kLanes, int kRows, int kVectors>
 NESTOR_INLINE void plain_rows(std::int64_t columns, std::int64_t inner, ConstMatrix a,
                               ConstMatrix b, Matrix result) {
-  constexpr int kVectors = 2;
   std::int64_t column = 0;
   for (; column + kVectors * kLanes <= columns; column += kVectors * kLanes) {
     plain_tile<kLanes, kRows, kVectors>(inner, a, {b.data + column, b.stride},
@@ -196,29 +214,31 @@ NESTOR_INLINE void plain_rows(std::int64_t columns, std::int64_t inner, ConstMat
   }
 }
 
-template <int kLanes, int kTileRows>
+template <int kLanes, int kTileRows, int kVectors>
 NESTOR_INLINE void all_plain(ProductShape shape, ConstMatrix a, ConstMatrix b, Matrix result) {
   std::int64_t row = 0;
   for (; row + kTileRows <= shape.rows; row += kTileRows) {
-    plain_rows<kLanes, kTileRows>(shape.columns, shape.inner, {a.data + row * a.stride, a.stride},
-                                  b, {result.data + row * result.stride, result.stride});
+    plain_rows<kLanes, kTileRows, kVectors>(shape.columns, shape.inner,
+                                            {a.data + row * a.stride, a.stride}, b,
+                                            {result.data + row * result.stride, result.stride});
   }
   for (; row < shape.rows; ++row) {
-    plain_rows<kLanes, 1>(shape.columns, shape.inner, {a.data + row * a.stride, a.stride}, b,
-                          {result.data + row * result.stride, result.stride});
+    plain_rows<kLanes, 1, kVectors>(shape.columns, shape.inner, {a.data + row * a.stride, a.stride},
+                                    b, {result.data + row * result.stride, result.stride});
   }
 }
 
-// One instruction set's products; `attributes` names the set. Rows of a tile: as many as leave
-// registers for the operands, of 32 with AVX-512 and of 16 otherwise.
-#define NESTOR_PRODUCTS(suffix, lanes, tile_rows, attributes)                          \
+// One instruction set's products; `attributes` names the set. Rows of a tile, and of a plain one
+// with its vectors of columns: as many as leave registers for the operands, of 32 with AVX-512 and
+// of 16 otherwise.
+#define NESTOR_PRODUCTS(suffix, lanes, rows, plain_rows, vectors, attributes)          \
   attributes void transposed_##suffix(ProductShape shape, float factor, ConstMatrix a, \
                                       ConstMatrix b, Matrix result) {                  \
-    all_transposed<lanes, tile_rows>(shape, factor, a, b, result);                     \
+    all_transposed<lanes, rows>(shape, factor, a, b, result);                          \
   }                                                                                    \
   attributes void plain_##suffix(ProductShape shape, ConstMatrix a, ConstMatrix b,     \
                                  Matrix result) {                                      \
-    all_plain<lanes, 2 * tile_rows>(shape, a, b, result);                              \
+    all_plain<lanes, plain_rows, vectors>(shape, a, b, result);                        \
   }                                                                                    \
   constexpr Products kProducts_##suffix = {transposed_##suffix, plain_##suffix};
 
@@ -227,10 +247,10 @@ struct Products {
   void (*plain)(ProductShape, ConstMatrix, ConstMatrix, Matrix);
 };
 
-NESTOR_PRODUCTS(baseline, 4, 2, )
+NESTOR_PRODUCTS(baseline, 4, 2, 4, 2, )
 #if defined(__x86_64__)
-NESTOR_PRODUCTS(avx2, 8, 3, __attribute__((target("avx2,fma"))))
-NESTOR_PRODUCTS(avx512, 16, 6, __attribute__((target("avx512f,avx2,fma"))))
+NESTOR_PRODUCTS(avx2, 8, 3, 6, 2, __attribute__((target("avx2,fma"))))
+NESTOR_PRODUCTS(avx512, 16, 6, 6, 4, __attribute__((target("avx512f,avx2,fma"))))
 #endif
 
 const Products& widest_products() {

@@ -118,6 +118,22 @@ NESTOR_INLINE void transposed_tile(std::int64_t inner, float factor, ConstMatrix
       for (int row = 0; row < kRows; ++row) sums[row][column] += left[row] * right;
     }
   }
+  // What is left of the rows, filled up with zeros: the same operations, and so the same rounding,
+  // whatever the tile.
+  if (i < inner) {
+    const auto rest = static_cast<std::size_t>(inner - i) * sizeof(float);
+#pragma GCC unroll 8
+    for (int column = 0; column < kColumns; ++column) {
+      Floats right = {};
+      std::memcpy(&right, b.data + column * b.stride + i, rest);
+#pragma GCC unroll 8
+      for (int row = 0; row < kRows; ++row) {
+        Floats left = {};
+        std::memcpy(&left, a.data + row * a.stride + i, rest);
+        sums[row][column] += left * right;
+      }
+    }
+  }
 #pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row) {
     Floats of_row[kTileColumns] = {};
@@ -125,11 +141,6 @@ NESTOR_INLINE void transposed_tile(std::int64_t inner, float factor, ConstMatrix
     for (int column = 0; column < kColumns; ++column) of_row[column] = sums[row][column];
     Lanes<kTileColumns>::Floats totals;
     sum_lanes<kLanes>(of_row, totals);
-    for (std::int64_t at = i; at < inner; ++at) {
-      for (int column = 0; column < kColumns; ++column) {
-        totals[column] += a.data[row * a.stride + at] * b.data[column * b.stride + at];
-      }
-    }
     totals *= factor;
     std::memcpy(result.data + row * result.stride, &totals, kColumns * sizeof(float));
   }

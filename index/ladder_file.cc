@@ -225,7 +225,7 @@ class LadderFile {
  public:
   static Status write(const LadderIndex& index, const std::string& path,
                       const IndexIdentity& identity);
-  static Result<LadderIndex::Opened> open(const std::string& path);
+  static Result<LadderIndex::Opened> open(const std::string& path, ThreadPool* pool);
 
  private:
   static Status write_ids(const LadderIndex& index, const IndexFileWriter& file,
@@ -426,8 +426,8 @@ Status LadderFile::read_codes(const Sections& at, const FileHead& head, MappedIn
   return {};
 }
 
-Result<LadderIndex::Opened> LadderFile::open(const std::string& path) {
-  NESTOR_ASSIGN_OR_RETURN(MappedIndexFile mapped, map_index_file(path));
+Result<LadderIndex::Opened> LadderFile::open(const std::string& path, ThreadPool* pool) {
+  NESTOR_ASSIGN_OR_RETURN(MappedIndexFile mapped, map_index_file(path, pool));
   const std::string_view payload = mapped.payload();
   NESTOR_ASSIGN_OR_RETURN(const FileHead head, read_head(path, payload));
   const Sections at = sections_of(head, mapped.payload_offset);
@@ -481,9 +481,9 @@ Status LadderIndex::save(const std::string& path, const IndexIdentity& identity)
   }
 }
 
-Result<LadderIndex::Opened> LadderIndex::open(const std::string& path) {
+Result<LadderIndex::Opened> LadderIndex::open(const std::string& path, ThreadPool* pool) {
   try {
-    return LadderFile::open(path);
+    return LadderFile::open(path, pool);
   } catch (const std::exception&) {  // bad_alloc or length_error
     return Status(StatusCode::kOutOfMemory, path + ": no memory to hold this ladder file");
   }

@@ -184,11 +184,12 @@ class LadderIndex {
                                                            ThreadPool* pool) const;
 
   // The live rows' codes as a file (removed rows are left out), and back: mapped, every byte
-  // checked, so that opening costs a checksum. STORED: storage/FORMAT.md, section "Ladder files".
-  // Errors: those of index_file. After any of them of `open`: build anew.
+  // checked, so that opening costs a checksum, on the threads of `pool` where it is given.
+  // STORED: storage/FORMAT.md, section "Ladder files". Errors: those of index_file. After any of
+  // them of `open`: build anew.
   Status save(const std::string& path, const IndexIdentity& identity) const;
   struct Opened;
-  static Result<Opened> open(const std::string& path);
+  static Result<Opened> open(const std::string& path, ThreadPool* pool = nullptr);
 
   // For tests: the kernels to use in place of the machine's best.
   void use_kernels(const ScanKernels& kernels) { kernels_ = &kernels; }

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/cpu_features.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "query/input_check.h"
@@ -59,7 +60,7 @@ DatabaseContext::DatabaseContext(std::unique_ptr<storage::DocumentStore> opened,
       masks(static_cast<std::size_t>(divided.filter_masks)),
       keywords(static_cast<std::size_t>(divided.keyword_lists)),
       query_cache(static_cast<std::size_t>(divided.questions)),
-      pool(options.embedder.thread_count) {
+      pool(useful_thread_count(options.embedder.thread_count)) {
   published.put(std::make_shared<DatabaseState>(DatabaseState{.view = store->view()}));
 }
 

@@ -138,6 +138,7 @@ Status IndexManager::build_prefixes(const DatabaseState& state, const Collection
 IndexRoom IndexManager::room_for(const std::string& name, bool beside) {
   IndexRoom room{.budget = context_.budget,
                  .others = 0,
+                 .pool = &context_.pool,
                  .hold_back = [this](const auto& what, const auto& why) {
                    context_.deferred.note(what, why, context_.log_callback);
                  }};

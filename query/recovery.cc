@@ -62,10 +62,12 @@ struct IndexOnDisk {
   CollectionIndex index;
 };
 
-Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collection& collection) {
+Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collection& collection,
+                                 ThreadPool* pool = nullptr) {
   CollectionIndex made(collection.width, !collection.external, collection.metric);
   if (!collection.external) {
-    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex::Opened opened, index::LadderIndex::open(path));
+    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex::Opened opened,
+                            index::LadderIndex::open(path, pool));
     if (opened.index.shape() != made.codes().shape()) {
       return Status(StatusCode::kDataLoss, path + " holds codes of another shape");
     }
@@ -102,7 +104,7 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
                                              const IndexRoom& room, std::string& note) {
   const std::string path = index_path(store, collection);
   if (!file_fits(path, collection, room)) return std::optional<LoadedIndex>();
-  Result<IndexOnDisk> file = read_file_of(path, collection);
+  Result<IndexOnDisk> file = read_file_of(path, collection, room.pool);
   if (!file.ok()) {
     if (file.status().code() != StatusCode::kNotFound) note = file.status().message();
     return std::optional<LoadedIndex>();

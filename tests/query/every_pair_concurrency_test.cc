@@ -10,9 +10,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <regex>
 #include <set>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 #include "query/open_database.h"
@@ -210,6 +210,13 @@ const std::set<std::string> kNotOfOneHandle = {
     "unbundle",  // static; called by `bundle`
 };
 
+// Takes `prefix` off the beginning of `text`, where it is.
+bool take_prefix(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
 std::set<std::string> declared_methods() {
   std::ifstream file(nestor::testing::tests_path("../core/include/nestor/database.h"));
   std::stringstream text;
@@ -218,11 +225,16 @@ std::set<std::string> declared_methods() {
   const std::size_t begin = header.find("class NESTOR_API Database {");
   REQUIRE(begin != std::string::npos);
   header = header.substr(begin, header.find("\n};", begin) - begin);
-  const std::regex declaration(R"(\n  (?:static )?(?:Result<.*>|Status) (\w+)\()");
   std::set<std::string> names;
-  for (auto found = std::sregex_iterator(header.begin(), header.end(), declaration);
-       found != std::sregex_iterator(); ++found) {
-    names.insert((*found)[1]);
+  std::istringstream lines(header);
+  for (std::string line; std::getline(lines, line);) {
+    std::string_view rest = line;
+    if (!take_prefix(rest, "  ")) continue;
+    take_prefix(rest, "static ");
+    if (!rest.starts_with("Result<") && !rest.starts_with("Status ")) continue;
+    const std::size_t end = rest.find('(');
+    if (end == std::string_view::npos) continue;
+    names.emplace(rest.substr(0, end).substr(rest.rfind(' ', end) + 1));
   }
   return names;
 }

@@ -51,18 +51,27 @@ Pinned& pinned() {
 }  // namespace
 
 const OpenBlasLibrary* OpenBlasLibrary::load() {
-  // Kept for the life of the process: its threads do not end.
-  void* const library = ::dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  constexpr const char* kName = "libopenblas.so.0";
+  void* const of_the_host = ::dlopen(kName, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+  void* const library = ::dlopen(kName, RTLD_NOW | RTLD_LOCAL);
+  if (of_the_host != nullptr) ::dlclose(of_the_host);
   if (library == nullptr) return nullptr;
   static OpenBlasLibrary loaded;
   char* (*core_name)() = nullptr;
   if (!look_up(library, "cblas_sgemm", loaded.sgemm_) ||
       !look_up(library, "openblas_get_num_threads", loaded.get_threads_) ||
       !look_up(library, "openblas_set_num_threads", loaded.set_threads_) ||
-      !look_up(library, "openblas_get_corename", core_name)) {
+      !look_up(library, "openblas_get_corename", core_name) || !knows_this_processor(core_name())) {
+    ::dlclose(library);  // and its threads end, unless the host has it too
     return nullptr;
   }
-  return knows_this_processor(core_name()) ? &loaded : nullptr;
+  // It starts threads when it is loaded. Those of the host stay; ours have no work. A host that
+  // calls a product of several threads later gets new ones (blas_server.c, exec_blas).
+  int (*end_threads)() = nullptr;
+  if (of_the_host == nullptr && look_up(library, "blas_thread_shutdown_", end_threads)) {
+    end_threads();
+  }
+  return &loaded;
 }
 
 const OpenBlasLibrary* OpenBlasLibrary::find() {

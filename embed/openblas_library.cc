@@ -65,10 +65,11 @@ const OpenBlasLibrary* OpenBlasLibrary::load() {
     ::dlclose(library);  // and its threads end, unless the host has it too
     return nullptr;
   }
-  // It starts threads when it is loaded. Those of the host stay; ours have no work. A host that
-  // calls a product of several threads later gets new ones (blas_server.c, exec_blas).
+  // It starts threads when it is loaded. Those of the host stay; ours would have no work, so they
+  // end and the count becomes 1, for any other count would start them again (blas_server.c).
   int (*end_threads)() = nullptr;
   if (of_the_host == nullptr && look_up(library, "blas_thread_shutdown_", end_threads)) {
+    loaded.set_threads_(1);
     end_threads();
   }
   return &loaded;
@@ -99,14 +100,15 @@ OpenBlasLibrary::OneThread::OneThread(const OpenBlasLibrary* library) : library_
   const std::lock_guard lock(state.mutex);
   if (state.users++ > 0) return;
   state.threads_before = library_->get_threads_();
-  library_->set_threads_(1);
+  if (state.threads_before != 1) library_->set_threads_(1);
 }
 
 OpenBlasLibrary::OneThread::~OneThread() {
   if (library_ == nullptr) return;
   Pinned& state = pinned();
   const std::lock_guard lock(state.mutex);
-  if (--state.users == 0) library_->set_threads_(state.threads_before);
+  if (--state.users > 0 || state.threads_before == 1) return;
+  library_->set_threads_(state.threads_before);
 }
 
 }  // namespace nestor::embed

@@ -37,16 +37,19 @@ std::string precision_of(const storage::Collection& collection) {
 }
 
 CollectionStats stats_of(const storage::Collection& collection) {
-  return {.name = collection.name,
+  const auto [name, dim, user_vectors, metric, fingerprint, model, attributes] =
+      describe(collection);
+  return {.name = name,
           .documents = collection.documents,
           .passages = collection.passages,
-          .width = collection.width,
-          .space = collection.external ? "external" : collection.space,
-          .model = collection.model,
+          .width = dim,
+          .space = user_vectors ? "external" : fingerprint,
+          .model = model,
           .precision = precision_of(collection),
-          .metric = collection.metric,
+          .metric = metric,
           .text_bytes = collection.text_bytes,
-          .truncated_passages = collection.truncated_passages};
+          .truncated_passages = collection.truncated_passages,
+          .attributes = attributes};
 }
 
 }  // namespace
@@ -90,7 +93,7 @@ Database::~Database() = default;
 Result<bool> Database::create_collection(const std::string& name,
                                          const CollectionOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->create_collection(name, options); });
+  return guarded([&] { return impl_->create_collection(query::descriptor_of(name, options)); });
 }
 
 Status Database::set_attribute(const std::string& collection, const std::string& name,

@@ -100,30 +100,14 @@ Result<std::optional<Collection>> Database::Impl::find(const storage::DocumentSt
                                                    store->path(), names.empty() ? "none" : names));
 }
 
-Result<bool> Database::Impl::create_collection(const std::string& name,
-                                               const CollectionOptions& collection_options) {
-  NESTOR_RETURN_IF_ERROR(query::check_collection_name(name));
-  const int width = collection_options.vector_width;
-  if (width < 0 || width > query::kMostVectorWidth) {
-    return Status(
-        StatusCode::kInvalidArgument,
-        fmt::format(
-            "a vector width of {}; 1 to {} are possible, 0 for a collection that embeds its texts",
-            width, query::kMostVectorWidth));
-  }
-  const Metric metric = collection_options.metric;
-  if (width == 0 && metric != Metric::kCosine) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("metric {} for collection '{}', which embeds its texts: the model's "
-                              "vectors are compared by cosine. Give a vector_width for vectors of "
-                              "your own",
-                              metric_name(metric), name));
-  }
+Result<bool> Database::Impl::create_collection(const storage::CollectionDescriptor& wanted) {
+  const std::string& name = wanted.name;
+  NESTOR_RETURN_IF_ERROR(query::check_descriptor(wanted));
   const std::lock_guard writer(writing);
   NESTOR_ASSIGN_OR_RETURN(const auto found, store->find_collection(*current_view(), name));
   if (found.has_value()) {
-    if (found->external == (width > 0) && (width == 0 || found->width == width) &&
-        found->metric == metric) {
+    if (found->external == wanted.user_vectors &&
+        (!wanted.user_vectors || found->width == wanted.dim) && found->metric == wanted.metric) {
       return false;
     }
     return Status(
@@ -133,8 +117,7 @@ Result<bool> Database::Impl::create_collection(const std::string& name,
                                                   found->width, metric_name(found->metric))
                                     : std::string("embeds its texts")));
   }
-  NESTOR_ASSIGN_OR_RETURN(const Collection made,
-                          store->create_collection(name, width, width > 0, metric));
+  NESTOR_ASSIGN_OR_RETURN(const Collection made, store->create_collection(wanted));
   const std::unique_lock lock(state);
   view = store->view();
   return made.name == name;

@@ -66,8 +66,8 @@ struct Database::Impl {
   Result<std::shared_lock<std::shared_mutex>> enter() const;
   Result<query::EncoderPointer> encoder() const;
 
-  Result<bool> create_collection(const std::string& name,
-                                 const CollectionOptions& collection_options);
+  // Of these options; false where such a collection is there already.
+  Result<bool> create_collection(const storage::CollectionDescriptor& wanted);
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value);
   Result<AddReport> add(std::span<const Document> documents, const AddOptions& options);
@@ -115,6 +115,11 @@ struct Database::Impl {
   Result<ExportReport> export_documents(const LineWriter& write,
                                         const ExportOptions& options) const;
   Result<ImportReport> import_documents(const LineSource& next, const ImportOptions& options);
+  // Whether the vectors of an export are taken into `collection` (none: a new one) as they are;
+  // why not goes into `note`.
+  Result<bool> takes_vectors(const query::PortableHeader& header,
+                             const std::optional<storage::Collection>& collection,
+                             const ImportOptions& options, std::string& note);
   // The collection of an import, made where it is not there; true where the vectors may be taken.
   Result<bool> settle_import(const query::PortableHeader& header, const ImportOptions& options,
                              ImportReport& report);

@@ -17,14 +17,10 @@
 #include <vector>
 
 #include "nestor/database.h"
+#include "query/collection_attributes.h"
 #include "query/folder_walk.h"
 
 namespace nestor::query {
-
-// STORED: attributes of the collection.
-inline constexpr const char* kFolderAttribute = "folder";         // the real path
-inline constexpr const char* kCutAttribute = "folder-cut";        // set when a run has gone through
-inline constexpr const char* kSyncedAttribute = "folder-synced";  // seconds since 1970, likewise
 
 struct SyncProgress {
   std::int64_t files_done = 0;

@@ -43,7 +43,8 @@ class Import {
               "there is nothing; the header of an export is expected"};
     }
     NESTOR_ASSIGN_OR_RETURN(header_, parse_header_line(*first));
-    report_.collection = options_.collection.empty() ? header_.collection : options_.collection;
+    report_.collection =
+        options_.collection.empty() ? header_.collection.name : options_.collection;
     NESTOR_ASSIGN_OR_RETURN(takes_vectors_, steps_.settle(header_, report_));
     for (;;) {
       if (options_.stop.stop_requested()) {

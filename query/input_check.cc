@@ -124,6 +124,34 @@ Status check_vector(std::span<const float> vector, int width, const std::string&
   return {};
 }
 
+storage::CollectionDescriptor descriptor_of(const std::string& name,
+                                            const CollectionOptions& options) {
+  // Every option by name, so that a new one cannot be forgotten.
+  const auto& [vector_width, metric] = options;
+  storage::CollectionDescriptor descriptor;
+  descriptor.name = name;
+  descriptor.dim = vector_width;
+  descriptor.user_vectors = vector_width != 0;
+  descriptor.metric = metric;
+  return descriptor;
+}
+
+Status check_descriptor(const storage::CollectionDescriptor& descriptor) {
+  NESTOR_RETURN_IF_ERROR(check_collection_name(descriptor.name));
+  if (descriptor.dim < 0 || descriptor.dim > kMostVectorWidth) {
+    return invalid(fmt::format(
+        "a vector width of {}; 1 to {} are possible, 0 for a collection that embeds its texts",
+        descriptor.dim, kMostVectorWidth));
+  }
+  if (!descriptor.user_vectors && descriptor.metric != Metric::kCosine) {
+    return invalid(fmt::format(
+        "metric {} for collection '{}', which embeds its texts: the model's vectors are compared "
+        "by cosine. Give a vector_width for vectors of your own",
+        metric_name(descriptor.metric), descriptor.name));
+  }
+  return {};
+}
+
 Status check_split(const SplitOptions& split) {
   if (split.enabled && (split.passage_tokens < 16 || split.passage_tokens > 1800)) {
     return invalid(fmt::format("passages of {} tokens were asked for; 16 to 1800 are possible",

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "nestor/database.h"
+#include "storage/collection_descriptor.h"
 
 namespace nestor::query {
 
@@ -33,6 +34,11 @@ Status check_document(const Document& document, bool split);
 // length 1e18 at most, so that no product or distance of two overflows a float.
 Status check_vector(std::span<const float> vector, int width, const std::string& whose,
                     Metric metric = Metric::kCosine);
+// What a new collection of these options is; all of them, whatever they are.
+storage::CollectionDescriptor descriptor_of(const std::string& name,
+                                            const CollectionOptions& options);
+// Name, dimension, metric.
+Status check_descriptor(const storage::CollectionDescriptor& descriptor);
 Status check_split(const SplitOptions& split);
 Status check_search(const SearchOptions& options);
 // What asks for knowledge of the collection's metric: min_score.

@@ -14,6 +14,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "nestor/version.h"
+#include "query/collection_attributes.h"
 #include "query/ingest.h"
 #include "query/input_check.h"
 #include "query/passage_terms.h"
@@ -136,7 +137,7 @@ Status read_vector(const PortableHeader& header, const std::string& whose, std::
   if (!bytes.has_value()) {
     return invalid(whose + ": the vector is no base64 (RFC 4648, padded)");
   }
-  const auto width = static_cast<std::size_t>(header.width);
+  const auto width = static_cast<std::size_t>(header.collection.dim);
   if (bytes->size() != width * sizeof(float)) {
     return invalid(
         fmt::format("{}: the vector has {} bytes, expected {}, 4 for each of {} "
@@ -146,8 +147,9 @@ Status read_vector(const PortableHeader& header, const std::string& whose, std::
   row.vector.resize(width);
   ByteReader reader(*bytes);
   reader.floats(row.vector);
-  NESTOR_RETURN_IF_ERROR(check_vector(row.vector, header.width, whose));
-  if (header.external) return {};
+  NESTOR_RETURN_IF_ERROR(
+      check_vector(row.vector, header.collection.dim, whose, header.collection.metric));
+  if (header.collection.user_vectors) return {};
   double squares = 0;
   for (const float value : row.vector) squares += static_cast<double>(value) * value;
   constexpr double kUnitTolerance = 1e-3;
@@ -205,9 +207,11 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   row.passage.token_count = static_cast<std::int32_t>(tokens);
   const auto known = std::find_if(kModes.begin(), kModes.end(),
                                   [&](const auto& entry) { return entry.first == mode; });
-  if (known == kModes.end() || (header.external && known->second != NumericMode::kExternal)) {
-    return invalid(fmt::format("{}: the mode {}, expected {}", whose, quote_for_message(mode),
-                               header.external ? "external" : "f32, external, bf16 or int8"));
+  if (known == kModes.end() ||
+      (header.collection.user_vectors && known->second != NumericMode::kExternal)) {
+    return invalid(
+        fmt::format("{}: the mode {}, expected {}", whose, quote_for_message(mode),
+                    header.collection.user_vectors ? "external" : "f32, external, bf16 or int8"));
   }
   row.passage.mode = known->second;
   NESTOR_RETURN_IF_ERROR(check_place(document, whose, row));
@@ -224,35 +228,99 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   return row;
 }
 
+Result<std::map<std::string, std::string>> parse_attributes(Members& members) {
+  constexpr std::size_t kMostAttributes = 1'000;
+  NESTOR_ASSIGN_OR_RETURN(const json object, members.take("attributes"));
+  if (!object.is_object() || object.size() > kMostAttributes) {
+    return invalid(
+        fmt::format("the header: \"attributes\" is a JSON {} of {} members, expected an "
+                    "object of at most {}",
+                    object.type_name(), object.size(), kMostAttributes));
+  }
+  std::map<std::string, std::string> attributes;
+  for (const auto& [name, value] : object.items()) {
+    if (!value.is_string()) {
+      return invalid(fmt::format("the header: the attribute {} is a JSON {}, expected a string",
+                                 quote_for_message(name), value.type_name()));
+    }
+    if (!is_local_attribute(name)) attributes[name] = value.get<std::string>();
+  }
+  return attributes;
+}
+
+Status check_parsed(const storage::CollectionDescriptor& parsed) {
+  NESTOR_RETURN_IF_ERROR(check_collection_name(parsed.name));
+  constexpr std::size_t kMostNameBytes = 256;
+  if (parsed.fingerprint.size() > kMostNameBytes || parsed.model.size() > kMostNameBytes) {
+    return invalid(fmt::format(
+        "the header: a space of {} bytes and a model's name of {}; at most {} are taken",
+        parsed.fingerprint.size(), parsed.model.size(), kMostNameBytes));
+  }
+  if (!parsed.user_vectors && parsed.dim > 0 && parsed.fingerprint.empty()) {
+    return invalid("the header: vectors of a model without the space that they belong to");
+  }
+  if (!parsed.user_vectors && parsed.metric != Metric::kCosine) {
+    return invalid(fmt::format("the header: vectors of a model compared by {}, expected cosine",
+                               metric_name(parsed.metric)));
+  }
+  if (const auto language = parsed.attributes.find(kLanguageAttribute);
+      language != parsed.attributes.end()) {
+    return TextAnalyzer::make(language->second).status().with_context("the header");
+  }
+  return {};
+}
+
+Result<storage::CollectionDescriptor> parse_descriptor(Members& members, int version) {
+  storage::CollectionDescriptor parsed;
+  // Every member by name, so that a new one cannot be left out.
+  auto& [name, dim, user_vectors, metric, fingerprint, model, attributes] = parsed;
+  NESTOR_ASSIGN_OR_RETURN(name, members.string("collection"));
+  NESTOR_ASSIGN_OR_RETURN(user_vectors, members.boolean("external"));
+  NESTOR_ASSIGN_OR_RETURN(const std::int64_t width,
+                          members.integer("width", user_vectors ? 1 : 0, kMostVectorWidth));
+  dim = static_cast<int>(width);
+  NESTOR_ASSIGN_OR_RETURN(fingerprint, members.string("space"));
+  NESTOR_ASSIGN_OR_RETURN(model, members.string("model"));
+  if (version == kFirstExportVersion) {
+    NESTOR_ASSIGN_OR_RETURN(const std::string language, members.string("language"));
+    if (!language.empty()) attributes[kLanguageAttribute] = language;
+  } else {
+    NESTOR_ASSIGN_OR_RETURN(const std::string metric_text, members.string("metric"));
+    NESTOR_ASSIGN_OR_RETURN(metric, parse_metric(metric_text));
+    NESTOR_ASSIGN_OR_RETURN(attributes, parse_attributes(members));
+  }
+  NESTOR_RETURN_IF_ERROR(check_parsed(parsed));
+  return parsed;
+}
+
 }  // namespace
 
 PortableHeader header_of(const storage::Collection& collection, bool vectors,
                          std::uint64_t sequence) {
-  const auto language = collection.attributes.find(kLanguageAttribute);
-  return {.collection = collection.name,
-          .external = collection.external,
-          .vectors = vectors,
-          .width = collection.width,
-          .space = collection.external ? "" : collection.space,
-          .model = collection.model,
-          .language = language == collection.attributes.end() ? "" : language->second,
-          .sequence = sequence};
+  PortableHeader header{
+      .collection = describe(collection), .vectors = vectors, .sequence = sequence};
+  std::erase_if(header.collection.attributes,
+                [](const auto& attribute) { return is_local_attribute(attribute.first); });
+  return header;
 }
 
 std::string encode_header_line(const PortableHeader& header) {
+  // Every member by name, so that a new one cannot be left out.
+  const auto& [name, dim, user_vectors, metric, fingerprint, model, attributes] = header.collection;
   nlohmann::ordered_json line;
   line["nestor"] = "export";
   line["version"] = kExportVersion;
   line["writer"] = kVersion;
   line["sequence"] = header.sequence;
-  line["collection"] = header.collection;
-  line["external"] = header.external;
+  line["collection"] = name;
+  line["external"] = user_vectors;
   line["vectors"] = header.vectors;
-  line["width"] = header.width;
-  line["space"] = header.space;
-  line["model"] = header.model;
-  line["language"] = header.language;
-  return line.dump();
+  line["width"] = dim;
+  line["metric"] = metric_name(metric);
+  line["space"] = fingerprint;
+  line["model"] = model;
+  line["attributes"] = attributes;
+  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 std::string encode_document_line(const storage::StoredDocument& document, std::span<const Row> rows,
@@ -297,36 +365,20 @@ Result<PortableHeader> parse_header_line(std::string_view line) {
   object.erase("nestor");
   Members members(object, "the header");
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t version, members.integer("version", 1, kMostInteger));
-  if (version != kExportVersion) {
-    return Status(StatusCode::kUnsupported,
-                  fmt::format("an export of version {}, this program reads {}; use a newer Nestor",
-                              version, kExportVersion));
+  if (version > kExportVersion) {
+    return Status(
+        StatusCode::kUnsupported,
+        fmt::format("an export of version {}, this program reads {} to {}; use a newer Nestor",
+                    version, kFirstExportVersion, kExportVersion));
   }
   PortableHeader header;
+  header.version = static_cast<int>(version);
   NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string writer, members.string("writer"));
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t sequence,
                           members.integer("sequence", 0, kMostInteger));
   header.sequence = static_cast<std::uint64_t>(sequence);
-  NESTOR_ASSIGN_OR_RETURN(header.collection, members.string("collection"));
-  NESTOR_RETURN_IF_ERROR(check_collection_name(header.collection));
-  NESTOR_ASSIGN_OR_RETURN(header.external, members.boolean("external"));
   NESTOR_ASSIGN_OR_RETURN(header.vectors, members.boolean("vectors"));
-  NESTOR_ASSIGN_OR_RETURN(const std::int64_t width,
-                          members.integer("width", header.external ? 1 : 0, kMostVectorWidth));
-  header.width = static_cast<int>(width);
-  NESTOR_ASSIGN_OR_RETURN(header.space, members.string("space"));
-  NESTOR_ASSIGN_OR_RETURN(header.model, members.string("model"));
-  NESTOR_ASSIGN_OR_RETURN(header.language, members.string("language"));
-  constexpr std::size_t kMostNameBytes = 256;
-  if (header.space.size() > kMostNameBytes || header.model.size() > kMostNameBytes) {
-    return invalid(
-        fmt::format("the header: a space of {} bytes and a model's name of {}; at most "
-                    "{} are taken",
-                    header.space.size(), header.model.size(), kMostNameBytes));
-  }
-  if (!header.external && header.width > 0 && header.space.empty()) {
-    return invalid("the header: vectors of a model without the space that they belong to");
-  }
+  NESTOR_ASSIGN_OR_RETURN(header.collection, parse_descriptor(members, header.version));
   NESTOR_RETURN_IF_ERROR(members.finish());
   return header;
 }
@@ -343,6 +395,24 @@ Result<std::optional<PortableEnd>> parse_end_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(end.passages, members.integer("passages", 0, kMostInteger));
   NESTOR_RETURN_IF_ERROR(members.finish());
   return std::optional<PortableEnd>(end);
+}
+
+Status check_import_fits(const storage::CollectionDescriptor& collection,
+                         const PortableHeader& header) {
+  const storage::CollectionDescriptor& file = header.collection;
+  const bool fits =
+      collection.user_vectors == file.user_vectors &&
+      (!file.user_vectors || (collection.dim == file.dim && collection.metric == file.metric));
+  if (fits) return {};
+  const auto kept = [](const storage::CollectionDescriptor& of) {
+    return of.user_vectors ? fmt::format("user vectors of dimension {}, compared by {}", of.dim,
+                                         metric_name(of.metric))
+                           : std::string("vectors of a model");
+  };
+  return invalid(
+      fmt::format("collection '{}' keeps {}, the file holds {}; import it into another "
+                  "collection with --collection",
+                  collection.name, kept(collection), kept(file)));
 }
 
 Result<storage::DocumentWrite> parse_document(const PortableHeader& header, std::string_view line) {

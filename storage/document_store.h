@@ -18,6 +18,7 @@
 #include "nestor/maintenance.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
+#include "storage/collection_descriptor.h"
 #include "storage/field_range.h"
 #include "storage/records.h"
 
@@ -92,12 +93,16 @@ class DocumentStore {
                                                      const StoreOptions& options);
   virtual ~DocumentStore() = default;
 
-  // Errors: kAlreadyExists, kInvalidArgument (the name, a width, a metric without external),
-  // kFailedPrecondition (read-only), kIoError, kNoSpace.
-  virtual Result<Collection> create_collection(const std::string& name, int width, bool external,
-                                               Metric metric) = 0;
-  Result<Collection> create_collection(const std::string& name, int width, bool external) {
-    return create_collection(name, width, external, Metric::kCosine);
+  // With all of its options and attributes, in one batch. Errors: kAlreadyExists, kInvalidArgument
+  // (the name, a dimension, a metric without user vectors), kFailedPrecondition (read-only),
+  // kIoError, kNoSpace.
+  virtual Result<Collection> create_collection(const CollectionDescriptor& descriptor) = 0;
+  Result<Collection> create_collection(const std::string& name, int dim, bool user_vectors) {
+    CollectionDescriptor descriptor;
+    descriptor.name = name;
+    descriptor.dim = dim;
+    descriptor.user_vectors = user_vectors;
+    return create_collection(descriptor);
   }
   // An empty value removes the attribute. Errors: kNotFound (the collection), as create_collection.
   virtual Status set_attribute(const std::string& collection, const std::string& name,

@@ -77,6 +77,26 @@ bool is_collection_name(const std::string& name) {
          });
 }
 
+Status check_descriptor(const CollectionDescriptor& descriptor) {
+  if (!is_collection_name(descriptor.name)) {
+    return {StatusCode::kInvalidArgument,
+            quote_for_message(descriptor.name) +
+                " cannot name a collection: 1 to 64 of [A-Za-z0-9._-], not starting with a dot"};
+  }
+  if (descriptor.dim < (descriptor.user_vectors ? 1 : 0) || descriptor.dim > 65'536) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("collection '{}': vectors of {} components, expected 1 to 65,536",
+                        descriptor.name, descriptor.dim)};
+  }
+  if (descriptor.metric != Metric::kCosine && !descriptor.user_vectors) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("collection '{}': its vectors are the model's, which are compared by "
+                        "cosine, not by {}",
+                        descriptor.name, metric_name(descriptor.metric))};
+  }
+  return {};
+}
+
 Status no_collection(const std::string& name) {
   return {StatusCode::kNotFound, "there is no collection " + quote_for_message(name)};
 }
@@ -142,36 +162,18 @@ Result<CollectionRecord> RocksdbStore::require_collection(const std::string& nam
   return *std::move(record);
 }
 
-Result<Collection> RocksdbStore::create_collection(const std::string& name, int width,
-                                                   bool external, Metric metric) {
+Result<Collection> RocksdbStore::create_collection(const CollectionDescriptor& descriptor) {
   return guarded([&]() -> Result<Collection> {
     NESTOR_RETURN_IF_ERROR(check_writable());
-    if (!is_collection_name(name)) {
-      return Status(StatusCode::kInvalidArgument,
-                    quote_for_message(name) +
-                        " cannot name a collection: 1 to 64 of [A-Za-z0-9._-], not starting with "
-                        "a dot");
-    }
-    if (width < (external ? 1 : 0) || width > 65'536) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("collection '{}': width {}, expected 1 to 65,536", name, width));
-    }
-    if (metric != Metric::kCosine && !external) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("collection '{}': its vectors are the model's, which are compared "
-                                "by cosine, not by {}",
-                                name, metric_name(metric)));
-    }
+    NESTOR_RETURN_IF_ERROR(check_descriptor(descriptor));
     const RecordSource source = newest();
-    NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(name));
+    NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(descriptor.name));
     if (existing) {
-      return Status(StatusCode::kAlreadyExists, "collection '" + name + "' is there already");
+      return Status(StatusCode::kAlreadyExists,
+                    "collection '" + descriptor.name + "' is there already");
     }
     CollectionRecord record;
-    record.collection.name = name;
-    record.collection.width = width;
-    record.collection.external = external;
-    record.collection.metric = metric;
+    record.collection = make_collection(descriptor);
     return begin_collection(source, std::move(record));
   });
 }

@@ -35,8 +35,7 @@ class RocksdbStore final : public DocumentStore {
   ~RocksdbStore() override;
 
   using DocumentStore::create_collection;
-  Result<Collection> create_collection(const std::string& name, int width, bool external,
-                                       Metric metric) override;
+  Result<Collection> create_collection(const CollectionDescriptor& descriptor) override;
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value) override;
   Result<Commit> commit(const Batch& batch) override;

@@ -41,9 +41,10 @@ Result<Collection> RocksdbStore::create_shadow(const std::string& collection) {
       return Status(StatusCode::kAlreadyExists,
                     "collection '" + collection + "' has a shadow already");
     }
+    CollectionDescriptor descriptor = without_model(describe(of.collection));
+    descriptor.name = name;
     CollectionRecord record;
-    record.collection.name = name;
-    record.collection.attributes = of.collection.attributes;
+    record.collection = make_collection(descriptor);
     return begin_collection(source, std::move(record));
   });
 }
@@ -54,8 +55,7 @@ Result<Collection> RocksdbStore::swap_in_shadow(const std::string& collection) {
     NESTOR_ASSIGN_OR_RETURN(const CollectionRecord old, require_collection(collection));
     const std::string hidden = shadow_name(old.collection);
     NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(hidden));
-    record.collection.name = collection;
-    record.collection.attributes = old.collection.attributes;
+    set_options(record.collection, describe(old.collection));
     const RecordSource source = newest();
     CommitPlan plan(source, std::move(record), state_);
     NESTOR_RETURN_IF_ERROR(plan.finish());

@@ -273,7 +273,7 @@ TEST_CASE("a stranger's lines are refused with their number; whole batches befor
   refused({good[0], good[1], good[2], good[3], good[1]}, "line 5: ");
   refused({}, "line 1: ");
   refused({good[1], good[2]}, "line 1: ");
-  header("\"version\":1", "\"version\":2");
+  header("\"version\":2", "\"version\":3");
   header("\"width\":768", "\"width\":65537");
   header("\"collection\":\"default\"", "\"collection\":\"../x\"");
   header("\"nestor\":\"export\"", "\"nestor\":\"end\"");

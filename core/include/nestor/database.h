@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -134,6 +135,7 @@ struct CollectionStats {
   Metric metric = Metric::kCosine;
   std::int64_t text_bytes = 0;
   std::int64_t truncated_passages = 0;
+  std::map<std::string, std::string> attributes = {};  // all of set_attribute
 };
 
 struct Stats {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -51,6 +52,8 @@ struct BundledCollection {
   std::int64_t documents = 0;
   std::int64_t passages = 0;
   std::string digest;  // 32 hex digits: the sum of the hashes of all records
+  Metric metric = Metric::kCosine;
+  std::map<std::string, std::string> attributes = {};  // the language among them
   bool operator==(const BundledCollection&) const = default;
 };
 

@@ -29,7 +29,8 @@ using storage::Row;
 constexpr std::int64_t kMostInteger = std::int64_t{1} << 40;
 constexpr std::size_t kMostHeadingPathBytes = 16 << 10;
 // A long text has many passages, of a dozen values each.
-constexpr JsonLimits kLineLimits = {.most_depth = 8, .most_values = 4'000'000};
+constexpr JsonLimits kLineLimits = {
+    .most_depth = 8, .most_values = 4'000'000, .exact_below = "metadata"};
 constexpr std::array<std::pair<std::string_view, NumericMode>, 4> kModes = {
     {{"f32", NumericMode::kF32},
      {"external", NumericMode::kExternal},

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/macros.h"
+#include "core/option_range.h"
 #include "query/cache_check.h"
 #include "query/database_call.h"
 #include "query/database_impl.h"
@@ -59,6 +60,7 @@ namespace query {
 Result<Database> open_database(const std::string& path, const OpenOptions& options,
                                EncoderFactory encoder, const Upkeep& upkeep) {
   return guarded([&]() -> Result<Database> {
+    NESTOR_RETURN_IF_ERROR(check_open(options));
     NESTOR_ASSIGN_OR_RETURN(const MemoryBudget budget,
                             MemoryBudget::of(options.memory_bytes, options.query_cache_bytes));
     NESTOR_ASSIGN_OR_RETURN(auto store, storage::DocumentStore::open(
@@ -187,10 +189,7 @@ Result<std::vector<std::string>> Database::list_keys(const Filter& filter,
                                                      std::int64_t limit) const {
   NESTOR_ENTER();
   return guarded([&]() -> Result<std::vector<std::string>> {
-    if (limit < 1) {
-      return Status(StatusCode::kInvalidArgument,
-                    "limit is " + std::to_string(limit) + "; at least 1 is expected");
-    }
+    NESTOR_RETURN_IF_ERROR(check_number("limit", limit, ranges::kListLimit));
     std::vector<std::string> keys;
     NESTOR_ASSIGN_OR_RETURN(
         [[maybe_unused]] const std::int64_t count,

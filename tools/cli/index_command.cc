@@ -8,6 +8,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/folder_index.h"
 #include "tools/cli/model_choice.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -131,10 +132,8 @@ void add_index_command(CLI::App& app, Context& context) {
                      "The database to fill (default: one in Nestor's data folder)");
   command.add_option("--collection", options->index.collection, "The collection to fill")
       ->capture_default_str();
-  command
-      .add_option("--passage-tokens", options->index.passage_tokens,
-                  "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)")
-      ->check(CLI::Range(1, 1'000'000).description(""));
+  add_number(command, "--passage-tokens", options->index.passage_tokens, ranges::kPassageTokens,
+             "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)");
   command.add_option("--precision", options->index.precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");
   command.add_flag("--verbose,-v", options->verbose, "List every skipped file with its reason");

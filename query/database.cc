@@ -10,6 +10,7 @@
 #include "query/database_call.h"
 #include "query/database_impl.h"
 #include "query/expiry.h"
+#include "query/field_names.h"
 #include "query/input_check.h"
 #include "query/open_database.h"
 #include "storage/manifest.h"
@@ -200,6 +201,17 @@ Result<std::vector<std::string>> Database::list_keys(const Filter& filter,
                               return std::ssize(keys);
                             }));
     return keys;
+  });
+}
+
+Result<std::vector<UnknownField>> Database::unknown_fields(const Filter& filter,
+                                                           const std::string& collection) const {
+  NESTOR_ENTER();
+  return guarded([&]() -> Result<std::vector<UnknownField>> {
+    const auto view = impl_->current_view();
+    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*view, collection));
+    if (!found.has_value()) return std::vector<UnknownField>();
+    return query::unknown_fields(*impl_->store, *view, *found, filter);
   });
 }
 

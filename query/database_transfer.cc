@@ -43,6 +43,7 @@ bool same_document(const storage::DocumentWrite& write, const storage::StoredDoc
   return write.document.title == stored.document.title &&
          write.document.text == stored.document.text &&
          write.document.metadata == stored.document.metadata &&
+         write.document.source == stored.document.source &&
          write.split_tokens == stored.split_tokens && write.rows.size() == rows.size() &&
          std::equal(rows.begin(), rows.end(), write.rows.begin(), same_row);
 }

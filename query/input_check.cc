@@ -11,6 +11,7 @@
 #include "core/metadata_size.h"
 #include "core/option_range.h"
 #include "core/text.h"
+#include "core/text_source.h"
 #include "core/vector_math.h"
 #include "query/expiry.h"
 #include "query/icu_text.h"
@@ -97,6 +98,9 @@ Status check_document(const Document& document, bool split) {
     return invalid(
         fmt::format("{}: the text has {} bytes, at most {} can be one passage; let add split it",
                     whose, document.text.size(), kMostUnsplitTextBytes));
+  }
+  if (const Status source = check_source(document.source, document.text); !source.ok()) {
+    return source.with_context(whose);
   }
   return check_metadata(document.metadata, whose);
 }

@@ -13,10 +13,12 @@
 #include "core/json.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "core/text_source.h"
 #include "nestor/version.h"
 #include "query/collection_attributes.h"
 #include "query/ingest.h"
 #include "query/input_check.h"
+#include "query/json_members.h"
 #include "query/passage_terms.h"
 
 namespace nestor::query {
@@ -26,7 +28,7 @@ using nlohmann::json;
 using storage::NumericMode;
 using storage::Row;
 
-constexpr std::int64_t kMostInteger = std::int64_t{1} << 40;
+constexpr std::int64_t kMostInteger = JsonMembers::kMostInteger;
 constexpr std::size_t kMostHeadingPathBytes = 16 << 10;
 // A long text has many passages, of a dozen values each.
 constexpr JsonLimits kLineLimits = {
@@ -45,78 +47,6 @@ std::string_view mode_name(NumericMode mode) {
   }
   return "f32";
 }
-
-// The members of an object, each taken once; what is left over is not known and refused, for a
-// misspelt name would lose data without a word.
-class Members {
- public:
-  Members(json& object, std::string whose) : object_(object), whose_(std::move(whose)) {}
-
-  Result<std::string> string(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(json value, take(name));
-    if (!value.is_string()) return wrong(name, value, "a string");
-    return std::move(value.get_ref<std::string&>());
-  }
-  Result<std::int64_t> integer(const char* name, std::int64_t low, std::int64_t high) {
-    NESTOR_ASSIGN_OR_RETURN(const json value, take(name));
-    return to_integer(name, value, low, high);
-  }
-  Result<bool> boolean(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(const json value, take(name));
-    if (!value.is_boolean()) return wrong(name, value, "true or false");
-    return value.get<bool>();
-  }
-  Result<json> array(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(json value, take(name));
-    if (!value.is_array()) return wrong(name, value, "an array");
-    return value;
-  }
-  // [first, second].
-  Result<std::pair<std::int64_t, std::int64_t>> range(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(const json value, array(name));
-    if (value.size() != 2) {
-      return invalid(
-          fmt::format("{}: \"{}\" has {} elements, expected 2", whose_, name, value.size()));
-    }
-    NESTOR_ASSIGN_OR_RETURN(const auto first, to_integer(name, value[0], 0, kMostInteger));
-    NESTOR_ASSIGN_OR_RETURN(const auto second, to_integer(name, value[1], 0, kMostInteger));
-    return std::pair(first, second);
-  }
-  Result<json> take(const char* name) {
-    const auto found = object_.find(name);
-    if (found == object_.end()) {
-      return invalid(fmt::format("{}: the member \"{}\" is missing", whose_, name));
-    }
-    json value = std::move(*found);
-    object_.erase(found);
-    return value;
-  }
-  [[nodiscard]] Status finish() const {
-    if (object_.empty()) return {};
-    return invalid(
-        fmt::format("{}: there is no member {}", whose_, quote_for_message(object_.begin().key())));
-  }
-
- private:
-  [[nodiscard]] Status wrong(const char* name, const json& value, const char* expected) const {
-    return invalid(fmt::format("{}: \"{}\" is a JSON {}, expected {}", whose_, name,
-                               value.type_name(), expected));
-  }
-  Result<std::int64_t> to_integer(const char* name, const json& value, std::int64_t low,
-                                  std::int64_t high) const {
-    const bool fits = value.is_number_integer() &&
-                      (!value.is_number_unsigned() || value.get<std::uint64_t>() <= kMostInteger);
-    const std::int64_t number = fits ? value.get<std::int64_t>() : -1;
-    if (!fits || number < low || number > high) {
-      return invalid(fmt::format("{}: \"{}\" is {}, expected a whole number from {} to {}", whose_,
-                                 name, quote_for_message(value.dump()), low, high));
-    }
-    return number;
-  }
-
-  json& object_;
-  std::string whose_;
-};
 
 Result<json> parse_object(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_json(line, kLineLimits));
@@ -192,7 +122,7 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   const std::string whose =
       fmt::format("passage {} of document {}", index, quote_for_message(document.key));
   if (!object.is_object()) return invalid(whose + " is no JSON object");
-  Members members(object, whose);
+  JsonMembers members(object, whose);
   Row row;
   row.document_key = document.key;
   row.passage.index = index;
@@ -229,7 +159,7 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   return row;
 }
 
-Result<std::map<std::string, std::string>> parse_attributes(Members& members) {
+Result<std::map<std::string, std::string>> parse_attributes(JsonMembers& members) {
   constexpr std::size_t kMostAttributes = 1'000;
   NESTOR_ASSIGN_OR_RETURN(const json object, members.take("attributes"));
   if (!object.is_object() || object.size() > kMostAttributes) {
@@ -271,7 +201,7 @@ Status check_parsed(const storage::CollectionDescriptor& parsed) {
   return {};
 }
 
-Result<storage::CollectionDescriptor> parse_descriptor(Members& members, int version) {
+Result<storage::CollectionDescriptor> parse_descriptor(JsonMembers& members, int version) {
   storage::CollectionDescriptor parsed;
   // Every member by name, so that a new one cannot be left out.
   auto& [name, dim, user_vectors, metric, fingerprint, model, attributes] = parsed;
@@ -292,6 +222,45 @@ Result<storage::CollectionDescriptor> parse_descriptor(Members& members, int ver
   }
   NESTOR_RETURN_IF_ERROR(check_parsed(parsed));
   return parsed;
+}
+
+}  // namespace
+
+namespace {
+
+nlohmann::ordered_json source_as_json(const SourceMap& source) {
+  nlohmann::ordered_json written;
+  written["encoding"] = encoding_name(source.encoding);
+  written["changes"] = nlohmann::ordered_json::array();
+  for (const SourceMap::Change& change : source.changes) {
+    written["changes"].push_back({change.text_offset, change.text_bytes, change.source_bytes});
+  }
+  return written;
+}
+
+Result<SourceMap> parse_source(json object) {
+  if (!object.is_object()) return invalid("\"source\" is no JSON object");
+  JsonMembers members(object, "\"source\"");
+  SourceMap source;
+  NESTOR_ASSIGN_OR_RETURN(const std::string name, members.string("encoding"));
+  NESTOR_ASSIGN_OR_RETURN(source.encoding, parse_encoding(name));
+  NESTOR_ASSIGN_OR_RETURN(const json changes, members.array("changes"));
+  NESTOR_RETURN_IF_ERROR(members.finish());
+  for (const json& change : changes) {
+    std::array<std::int32_t, 3> numbers{};
+    const bool three = change.is_array() && change.size() == numbers.size();
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      // Whole numbers below 2^31; what they mean together is checked with the text.
+      if (!three || !change[i].is_number_unsigned() ||
+          change[i].get<std::uint64_t>() > std::numeric_limits<std::int32_t>::max()) {
+        return invalid("a change of \"source\" is " + quote_for_message(change.dump()) +
+                       ", expected [text offset, bytes in the text, bytes in the file]");
+      }
+      numbers[i] = change[i].get<std::int32_t>();
+    }
+    source.changes.push_back({numbers[0], numbers[1], numbers[2]});
+  }
+  return source;
 }
 
 }  // namespace
@@ -331,6 +300,9 @@ std::string encode_document_line(const storage::StoredDocument& document, std::s
   line["title"] = document.document.title;
   line["text"] = document.document.text;
   line["metadata"] = nlohmann::ordered_json::parse(metadata_to_json(document.document.metadata));
+  if (const SourceMap& source = document.document.source; !source.is_identity()) {
+    line["source"] = source_as_json(source);
+  }
   line["split_tokens"] = document.split_tokens;
   nlohmann::ordered_json& passages = line["passages"] = nlohmann::ordered_json::array();
   for (const Row& row : rows) {
@@ -364,7 +336,7 @@ Result<PortableHeader> parse_header_line(std::string_view line) {
         "DB --jsonl`");
   }
   object.erase("nestor");
-  Members members(object, "the header");
+  JsonMembers members(object, "the header");
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t version, members.integer("version", 1, kMostInteger));
   if (version > kExportVersion) {
     return Status(
@@ -390,7 +362,7 @@ Result<std::optional<PortableEnd>> parse_end_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
   if (object["nestor"] != "end") return invalid("\"nestor\" is neither a key nor the end");
   object.erase("nestor");
-  Members members(object, "the last line");
+  JsonMembers members(object, "the last line");
   PortableEnd end;
   NESTOR_ASSIGN_OR_RETURN(end.documents, members.integer("documents", 0, kMostInteger));
   NESTOR_ASSIGN_OR_RETURN(end.passages, members.integer("passages", 0, kMostInteger));
@@ -418,14 +390,18 @@ Status check_import_fits(const storage::CollectionDescriptor& collection,
 
 Result<storage::DocumentWrite> parse_document(const PortableHeader& header, std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  Members members(object, "the document");
+  JsonMembers members(object, "the document");
   storage::DocumentWrite write;
   Document& document = write.document;
   NESTOR_ASSIGN_OR_RETURN(document.key, members.string("key"));
-  NESTOR_ASSIGN_OR_RETURN(document.title, members.string("title"));
+  NESTOR_ASSIGN_OR_RETURN(document.title, members.string_or_null("title"));
   NESTOR_ASSIGN_OR_RETURN(document.text, members.string("text"));
   NESTOR_ASSIGN_OR_RETURN(const json metadata, members.take("metadata"));
   NESTOR_ASSIGN_OR_RETURN(document.metadata, parse_metadata(metadata.dump()));
+  if (members.has("source")) {
+    NESTOR_ASSIGN_OR_RETURN(json source, members.take("source"));
+    NESTOR_ASSIGN_OR_RETURN(document.source, parse_source(std::move(source)));
+  }
   NESTOR_RETURN_IF_ERROR(check_document(document, /*split=*/true));
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t split, members.integer("split_tokens", 0, 1 << 20));
   write.split_tokens = static_cast<std::uint32_t>(split);

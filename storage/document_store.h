@@ -156,6 +156,9 @@ class DocumentStore {
   // a list.
   virtual Status scan_field(const View& view, const FieldRange& range,
                             const FieldVisitor& visit) const = 0;
+  // Metadata fields in the field index, in byte order, at most `limit`. Cost: a seek per name.
+  virtual Result<std::vector<std::string>> field_names(const View& view, std::uint32_t collection,
+                                                       std::size_t limit) const = 0;
   // Rows in the order of `ids`; kDataLoss where one is missing.
   virtual Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                         std::span<const std::uint64_t> ids) const = 0;

@@ -13,7 +13,6 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "storage/commit_plan.h"
-#include "storage/field_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/rocksdb_options.h"
@@ -342,19 +341,6 @@ Status RocksdbStore::scan_documents(const View& view, std::uint32_t collection,
         });
     return named(status, view, collection);
   });
-}
-
-Result<bool> RocksdbStore::has_field_index(const View& view, std::uint32_t collection) const {
-  return guarded([&]() -> Result<bool> {
-    Result<bool> complete = is_field_index_complete(at(view), collection);
-    if (!complete.ok()) return named(complete.status(), view, collection);
-    return complete;
-  });
-}
-
-Status RocksdbStore::scan_field(const View& view, const FieldRange& range,
-                                const FieldVisitor& visit) const {
-  return guarded([&]() -> Status { return scan_field_index(at(view), range, visit); });
 }
 
 Status RocksdbStore::visit_rows(

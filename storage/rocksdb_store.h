@@ -59,6 +59,8 @@ class RocksdbStore final : public DocumentStore {
   Result<bool> has_field_index(const View& view, std::uint32_t collection) const override;
   Status scan_field(const View& view, const FieldRange& range,
                     const FieldVisitor& visit) const override;
+  Result<std::vector<std::string>> field_names(const View& view, std::uint32_t collection,
+                                               std::size_t limit) const override;
   Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                 std::span<const std::uint64_t> ids) const override;
   Status read_vectors(const View& view, const Collection& collection,

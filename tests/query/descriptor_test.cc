@@ -111,7 +111,10 @@ TEST_CASE("every option of a collection survives export, bundle, backup and reem
     Database renewed = open_at(folder / "db", "another-space");
     REQUIRE(renewed.reembed({.collection = name}).ok());
     CollectionDescriptor expected = is;
-    if (is.dim > 0) expected.fingerprint = "another-space";
+    if (is.dim > 0) {
+      expected.fingerprint = "another-space";
+      expected.model = "hash-model-of-another-space";
+    }
     CHECK(descriptor_in(folder / "db", name) == expected);
   }
 }

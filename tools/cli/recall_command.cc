@@ -10,6 +10,7 @@
 #include "query/icu_text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
+#include "tools/cli/filter_check.h"
 #include "tools/cli/line_reader.h"
 #include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
@@ -120,7 +121,7 @@ int run_recall(const RecallCommandOptions& options, Context& context) {
     if (!questions.ok()) return context.fail(questions.status());
     recall.questions = std::move(questions).value();
   }
-  Result<Filter> filter = Filter::parse(options.filter);
+  Result<Filter> filter = parse_filter(options.filter);
   if (!filter.ok()) return context.fail(filter.status());
   recall.filter = std::move(filter).value();
   const Result<DatabaseTarget> target = find_existing_target(options.target, options.database);
@@ -129,6 +130,11 @@ int run_recall(const RecallCommandOptions& options, Context& context) {
   open.read_only = true;
   const Result<Database> database = Database::open(target.value().database, open);
   if (!database.ok()) return context.fail(database.status());
+  if (const Status checked =
+          caution_of_unknown_fields(database.value(), recall.filter, recall.collection, context);
+      !checked.ok()) {
+    return context.fail(checked);
+  }
   const Result<RecallReport> report = database.value().measure_recall(recall);
   if (!report.ok()) return context.fail(report.status());
   if (options.json) {

@@ -11,6 +11,8 @@
 #include "core/text.h"
 #include "query/input_check.h"
 #include "tools/cli/command.h"
+#include "tools/cli/document_key.h"
+#include "tools/cli/filter_check.h"
 #include "tools/cli/folder_index.h"
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
@@ -129,6 +131,13 @@ Result<Database> open_and_index(const DatabaseTarget& target, const SearchComman
                               "nestor index {}",
                               changes_text(report), escape_for_terminal(target.typed, false)));
   }
+  if (!report.missing.empty()) {
+    context.warn(
+        missing_text(report, target.typed) +
+        fmt::format(". The answer is from what was indexed. If they are to go: nestor index "
+                    "{} --remove-missing",
+                    escape_for_terminal(target.typed, false)));
+  }
   const AddReport& documents = report.documents;
   if (documents.documents_added + documents.documents_updated + report.removed > 0) {
     context.note(fmt::format("indexed {}: {}", escape_for_terminal(target.typed, false),
@@ -228,7 +237,7 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Result<SearchMode> mode = parse_search_mode(options.mode);
   if (!mode.ok()) return context.fail(mode.status());
   search.mode = mode.value();
-  Result<Filter> filter = Filter::parse(options.filter);
+  Result<Filter> filter = parse_filter(options.filter);
   if (!filter.ok()) return context.fail(filter.status());
   search.filter = std::move(filter).value();
   if (options.fusion == "rrf") {
@@ -247,7 +256,7 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Result<Question> question = question_of(options, context);
   if (!question.ok()) return context.fail(question.status());
   // Before anything is opened, indexed or loaded for it.
-  const Query query = query_of(options, question.value());
+  Query query = query_of(options, question.value());
   if (const Status checked = query::check_query(query); !checked.ok()) {
     return context.fail(checked);
   }
@@ -255,6 +264,18 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   Result<Database> opened = open_database(options, typed_folder, context);
   if (!opened.ok()) return context.fail(opened.status());
   const Database database = std::move(opened).value();
+  for (QueryParts* parts : {&query.like, &query.unlike}) {
+    for (auto& part : parts->keys) {
+      const Result<std::string> key = find_key(database, part.value, search.collection);
+      if (!key.ok()) return context.fail(key.status());
+      part.value = key.value();
+    }
+  }
+  if (const Status checked =
+          caution_of_unknown_fields(database, search.filter, search.collection, context);
+      !checked.ok()) {
+    return context.fail(checked);
+  }
   // The model is loaded before the clock starts; where that fails, the search says why.
   if (!query.like.texts.empty() || !query.unlike.texts.empty()) {
     [[maybe_unused]] const Result<Embedder> loaded = database.embedder();

@@ -246,6 +246,13 @@ class NESTOR_API Database {
   Result<std::int64_t> count(const Filter& filter = {},
                              const std::string& collection = kDefaultCollection) const;
 
+  // Fields that the filter names and no document of the collection has. `yaer != 2020` matches
+  // every document, so ask before a filter removes anything. Errors: kInvalidArgument (a wrong
+  // filter), kNotFound (the collection). Cost: a seek per field of the filter; where one is
+  // unknown, a seek per field of the collection.
+  Result<std::vector<UnknownField>> unknown_fields(
+      const Filter& filter, const std::string& collection = kDefaultCollection) const;
+
   // Brings a collection that another model embedded to the model in use; see nestor/reembed.h.
   // Errors: kNotFound, kInvalidArgument (vectors of the callers' own), kFailedPrecondition
   // (read-only; another reembed runs), kModelMissing, kCancelled and kNoSpace and kIoError (what is
@@ -254,7 +261,8 @@ class NESTOR_API Database {
   Result<ReembedReport> reembed(const ReembedOptions& options = {});
 
   // Passages that answer the question, by meaning, by words or by both (options.mode).
-  // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,
+  // Errors: kInvalidArgument (options out of their range; a query without a visible character,
+  // alone or as a part), kNotFound (the collection), kModelMissing, kModelMismatch,
   // kFailedPrecondition (words of a collection whose words are not indexed: what to do),
   // kCancelled, kDeadlineExceeded, kOutOfMemory (as add), those of options.rerank.
   Result<SearchResult> search(std::string_view query, const SearchOptions& options = {}) const;

@@ -88,17 +88,6 @@ NESTOR_API std::string metadata_to_json(const Metadata& metadata);
 // neither 64 bits nor a double hold exactly (2^64 + 1; with a point or an exponent it is rounded).
 NESTOR_API Result<Metadata> parse_metadata(std::string_view json);
 
-struct Document {
-  std::string key =
-      {};  // 1 to 512 bytes of UTF-8 without NUL; names the document in its collection
-  std::string title = {};
-  std::string text = {};  // UTF-8, at most 16 MiB
-  Metadata metadata = {};
-  // Bring your own: used as it is instead of embedding the text; the text is then one passage.
-  // Empty: the collection's model embeds the text.
-  std::vector<float> vector = {};
-};
-
 // Half-open ranges of a passage in its document's text.
 struct ByteRange {
   std::int64_t begin = 0;
@@ -110,6 +99,48 @@ struct LineRange {
   std::int64_t first = 1;
   std::int64_t last = 1;
   bool operator==(const LineRange&) const = default;
+};
+
+// How the bytes of a file became a document's text, so that a passage can be found in the file. A
+// default one says that the text is the file, byte for byte.
+struct NESTOR_API SourceMap {
+  // Of the file; others than kUtf8 begin with a byte order mark. STORED: never renumber.
+  enum class Encoding : std::uint8_t {
+    kUtf8 = 0,
+    kUtf16Le = 1,
+    kUtf16Be = 2,
+    kUtf32Le = 3,
+    kUtf32Be = 4,
+  };
+  // From `text_offset` on `text_bytes` of the text stand for `source_bytes` of the file: none for a
+  // byte order mark, a run of U+FFFD for ill-formed sequences of one length. Ascending, of kUtf8
+  // only.
+  struct Change {
+    std::int32_t text_offset = 0;
+    std::int32_t text_bytes = 0;
+    std::int32_t source_bytes = 0;
+    bool operator==(const Change&) const = default;
+  };
+  Encoding encoding = Encoding::kUtf8;
+  std::vector<Change> changes = {};
+  [[nodiscard]] bool is_identity() const;
+  // Where a range of `text`, which this map belongs to, is in the file. Cost: a pass over the
+  // changes; over the text up to there where the encoding is not UTF-8.
+  [[nodiscard]] ByteRange in_source(std::string_view text, ByteRange range) const;
+  bool operator==(const SourceMap&) const = default;
+};
+
+struct Document {
+  std::string key =
+      {};  // 1 to 512 bytes of UTF-8 without NUL; names the document in its collection
+  std::string title = {};
+  std::string text = {};  // UTF-8, at most 16 MiB
+  Metadata metadata = {};
+  // Bring your own: used as it is instead of embedding the text; the text is then one passage.
+  // Empty: the collection's model embeds the text.
+  std::vector<float> vector = {};
+  // What the text was read from; kept with the document.
+  SourceMap source = {};
 };
 
 }  // namespace nestor

@@ -117,6 +117,7 @@ struct Hit {
   std::string heading_path;                 // "Chapter > Section", empty when there is none
   Metadata metadata;                        // of the document
   ByteRange bytes;                          // of the passage in the document's text
+  ByteRange source_bytes;                   // of the passage in the file (Document::source)
   LineRange lines;
   // Of `text`: the part that shows why it was found, and the query's words in it.
   ByteRange snippet = {};

@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/chunker.h"
+#include "query/content_reuse.h"
 #include "query/input_check.h"
 #include "query/passage_terms.h"
 
@@ -24,6 +25,8 @@ struct Pending {
   std::size_t write = 0;
   std::size_t row = 0;
   std::string title_slot;
+  std::string_view text;                                   // of the caller's document
+  std::vector<std::pair<std::size_t, std::size_t>> twins;  // write and row of equal passages
 };
 
 class Preparation {
@@ -40,6 +43,9 @@ class Preparation {
   Result<PreparedBatch> run(std::span<const Document> documents) {
     NESTOR_RETURN_IF_ERROR(check(documents));
     NESTOR_RETURN_IF_ERROR(settle_collection(documents));
+    if (collection_.has_value() && collection_->width > 0 && !prepared_.external) {
+      reuse_.emplace(store_, view_, *collection_);
+    }
     std::map<std::string_view, const Document*> last_of_key;  // of equal keys the last wins
     for (const Document& document : documents) last_of_key[document.key] = &document;
     for (const Document& document : documents) {
@@ -165,7 +171,8 @@ class Preparation {
                     const storage::StoredDocument& old,
                     const std::vector<storage::Row>& old_rows) const {
     if (document.title != old.document.title || document.text != old.document.text ||
-        document.metadata != old.document.metadata || split_tokens != old.split_tokens) {
+        document.metadata != old.document.metadata || document.source != old.document.source ||
+        split_tokens != old.split_tokens) {
       return false;
     }
     const NumericMode mode =
@@ -207,7 +214,14 @@ class Preparation {
         row.vector = document.vector;
       } else {
         row.passage.mode = numeric_mode_of(encoder_->info());
-        if (!reuse(row, old_rows)) pending_.push_back({prepared_.batch.writes.size(), i, slot});
+        NESTOR_ASSIGN_OR_RETURN(const bool reused, reuse(row, old_rows, slot, document));
+        if (!reused) {
+          await(row.passage.content, {.write = prepared_.batch.writes.size(),
+                                      .row = i,
+                                      .title_slot = slot,
+                                      .text = passage_text(document, row),
+                                      .twins = {}});
+        }
       }
       write.rows.push_back(std::move(row));
     }
@@ -222,17 +236,41 @@ class Preparation {
                 static_cast<std::size_t>(range.end - range.begin));
   }
 
-  bool reuse(storage::Row& row, const std::vector<storage::Row>& old_rows) {
+  void take_vector(const storage::Row& from, storage::Row& to) {
+    to.vector = from.vector;
+    to.passage.token_count = from.passage.token_count;
+    to.passage.truncated = from.passage.truncated;
+    ++prepared_.report.passages_reused;
+  }
+
+  // From the document's own old rows, or from any row of the collection that says the same.
+  Result<bool> reuse(storage::Row& row, const std::vector<storage::Row>& old_rows,
+                     const std::string& slot, const Document& document) {
     for (const storage::Row& old : old_rows) {
       if (old.passage.content != row.passage.content || old.passage.mode != row.passage.mode)
         continue;
-      row.vector = old.vector;
-      row.passage.token_count = old.passage.token_count;
-      row.passage.truncated = old.passage.truncated;
-      ++prepared_.report.passages_reused;
+      take_vector(old, row);
       return true;
     }
-    return false;
+    if (!reuse_.has_value()) return false;
+    NESTOR_ASSIGN_OR_RETURN(
+        const std::optional<storage::Row> same,
+        reuse_->find(slot, passage_text(document, row), row.passage.content, row.passage.mode));
+    if (same.has_value()) take_vector(*same, row);
+    return same.has_value();
+  }
+
+  // To be embedded; of equal passages the first one is, and the others take its vector.
+  void await(const Hash128& content, Pending pending) {
+    const auto [begin, end] = pending_of_.equal_range(content);
+    for (auto known = begin; known != end; ++known) {
+      Pending& first = pending_[known->second];
+      if (first.title_slot != pending.title_slot || first.text != pending.text) continue;
+      first.twins.emplace_back(pending.write, pending.row);
+      return;
+    }
+    pending_of_.emplace(content, pending_.size());
+    pending_.push_back(std::move(pending));
   }
 
   Status make_terms() {
@@ -253,9 +291,7 @@ class Preparation {
     std::vector<EmbedInput> inputs;
     inputs.reserve(pending_.size());
     for (const Pending& pending : pending_) {
-      const storage::DocumentWrite& write = prepared_.batch.writes[pending.write];
-      inputs.push_back({.text = passage_text(write.document, write.rows[pending.row]),
-                        .title = pending.title_slot});
+      inputs.push_back({.text = pending.text, .title = pending.title_slot});
     }
     NESTOR_ASSIGN_OR_RETURN(
         std::vector<Embedding> embeddings,
@@ -267,6 +303,9 @@ class Preparation {
       row.passage.token_count = embeddings[i].token_count;
       row.passage.truncated = embeddings[i].truncated;
       prepared_.report.tokens_embedded += embeddings[i].token_count;
+      for (const auto& [twin_write, twin_row] : pending_[i].twins) {
+        take_vector(row, prepared_.batch.writes[twin_write].rows[twin_row]);
+      }
     }
     prepared_.report.passages_embedded = static_cast<std::int64_t>(pending_.size());
     return {};
@@ -280,6 +319,8 @@ class Preparation {
   EncoderPointer encoder_;  // set unless every vector is the caller's
   PreparedBatch prepared_;
   std::vector<Pending> pending_;
+  std::multimap<Hash128, std::size_t> pending_of_;  // positions in pending_, by content
+  std::optional<ContentReuse> reuse_;               // where there are rows to take from
 };
 
 }  // namespace

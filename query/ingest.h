@@ -1,6 +1,6 @@
 // Ingest: documents in, one batch for the store out. Checks, cuts into passages, embeds what is
-// new, and keeps the vectors of passages that say what they said before. Threads: free function;
-// the view it reads stays as it is meanwhile.
+// new, and keeps the vectors of passages that say what others of the collection say. Threads: free
+// function; the view it reads stays as it is meanwhile.
 #pragma once
 
 #include <functional>

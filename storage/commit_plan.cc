@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/vector_math.h"
+#include "storage/content_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/record_digest.h"
@@ -149,7 +150,10 @@ Status CommitPlan::check_size(std::size_t document_count) {
                       kMostBatchBytes)};
 }
 
-void CommitPlan::begin_collection() { put_field_marker(record_.collection.id, batch_); }
+void CommitPlan::begin_collection() {
+  put_field_marker(record_.collection.id, batch_);
+  put_content_marker(record_.collection.id, {.complete = true}, batch_);
+}
 
 void CommitPlan::set_attribute(const std::string& name, const std::string& value) {
   if (value.empty()) {
@@ -202,6 +206,7 @@ Result<bool> CommitPlan::take_away(const std::string& key) {
     count_row(rows[i], -1);
     take_from_digest(collection.digest, removed, row_values[i]);
     batch_.Delete(removed);
+    remove_content(collection.id, rows[i], batch_);
   }
   take_from_digest(collection.digest, record_key, *value);
   batch_.Delete(record_key);
@@ -236,6 +241,7 @@ Status CommitPlan::write(const DocumentWrite& write) {
     const std::string key = row_key(collection.id, row.id);
     const std::string row_value = encode_row(key, row);
     batch_.Put(key, row_value);
+    put_content(collection.id, row, batch_);
     add_to_digest(collection.digest, key, row_value);
     count_row(row, 1);
     commit_.row_ids.push_back(row.id);

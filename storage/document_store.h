@@ -25,7 +25,7 @@
 namespace nestor::storage {
 
 // This program's format. STORED. Older ones are read, newer ones refused with both numbers.
-inline constexpr int kFormatVersion = 2;
+inline constexpr int kFormatVersion = 3;
 
 // The least that a store works with: two write buffers of 1 MiB, and as much for blocks.
 inline constexpr std::int64_t kLeastStoreBytes = std::int64_t{4} << 20;
@@ -162,6 +162,14 @@ class DocumentStore {
   // Rows in the order of `ids`; kDataLoss where one is missing.
   virtual Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                         std::span<const std::uint64_t> ids) const = 0;
+  // Rows whose vector was made of that content in that mode, lowest id first, at most `limit`; a
+  // hash is no proof, so compare the texts. Nothing where an older format has no content index.
+  // Cost: a seek.
+  virtual Result<std::vector<std::uint64_t>> rows_of_content(const View& view,
+                                                             const Collection& collection,
+                                                             const Hash128& content,
+                                                             NumericMode mode,
+                                                             std::size_t limit) const = 0;
   // The first `width` components of each row's vector into `out` (ids, width): what a rerank reads.
   // Cost: one point read a row.
   virtual Status read_vectors(const View& view, const Collection& collection,

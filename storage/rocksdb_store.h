@@ -63,6 +63,9 @@ class RocksdbStore final : public DocumentStore {
                                                std::size_t limit) const override;
   Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                 std::span<const std::uint64_t> ids) const override;
+  Result<std::vector<std::uint64_t>> rows_of_content(const View& view, const Collection& collection,
+                                                     const Hash128& content, NumericMode mode,
+                                                     std::size_t limit) const override;
   Status read_vectors(const View& view, const Collection& collection,
                       std::span<const std::uint64_t> ids, int width, float* out) const override;
   Status scan_rows(const View& view, const Collection& collection, std::uint64_t first_row_id,

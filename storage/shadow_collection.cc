@@ -14,8 +14,9 @@ namespace {
 // All records of a collection but its catalog entry. The tombstones cover what is there now; ids
 // are never used again, so nothing comes to lie under them later.
 Status delete_records(std::uint32_t id, rocksdb::WriteBatch& batch) {
-  for (const KeyTag tag : {KeyTag::kDocument, KeyTag::kField, KeyTag::kJournal, KeyTag::kTermTotals,
-                           KeyTag::kPosting, KeyTag::kRow, KeyTag::kDocumentTerms}) {
+  for (const KeyTag tag :
+       {KeyTag::kDocument, KeyTag::kField, KeyTag::kContent, KeyTag::kJournal, KeyTag::kTermTotals,
+        KeyTag::kPosting, KeyTag::kRow, KeyTag::kDocumentTerms}) {
     const std::string begin = key_prefix(tag, id);
     NESTOR_RETURN_IF_ERROR(
         status_from_rocksdb(batch.DeleteRange(begin, prefix_end(begin)),

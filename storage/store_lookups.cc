@@ -1,6 +1,7 @@
 // RocksdbStore's reads of what is derived from documents and rows: the field index and the content
 // index.
 #include "core/macros.h"
+#include "storage/content_index.h"
 #include "storage/field_index.h"
 #include "storage/rocksdb_store.h"
 
@@ -24,6 +25,19 @@ Result<std::vector<std::string>> RocksdbStore::field_names(const View& view,
                                                            std::size_t limit) const {
   return guarded([&]() -> Result<std::vector<std::string>> {
     return read_field_names(at(view), collection, limit);
+  });
+}
+
+Result<std::vector<std::uint64_t>> RocksdbStore::rows_of_content(const View& view,
+                                                                 const Collection& collection,
+                                                                 const Hash128& content,
+                                                                 NumericMode mode,
+                                                                 std::size_t limit) const {
+  return guarded([&]() -> Result<std::vector<std::uint64_t>> {
+    auto ids =
+        storage::rows_of_content(at(view), collection.id, content_bytes(content, mode), limit);
+    if (!ids.ok()) return ids.status().with_context("collection '" + collection.name + "'");
+    return ids;
   });
 }
 

@@ -14,6 +14,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/input_check.h"
+#include "tools/cli/folder_registry.h"
 #include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
@@ -33,6 +34,7 @@ Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexO
   if (!parent.empty()) NESTOR_RETURN_IF_ERROR(make_folders(parent));
   NESTOR_ASSIGN_OR_RETURN(Database database,
                           Database::open(target.database, context.open_options(options.precision)));
+  if (!target.folder.empty()) note_folder(target.database, target.folder);
   return database;
 }
 

@@ -60,6 +60,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_add_command(app, context);
   add_get_command(app, context);
   add_delete_command(app, context);
+  add_list_command(app, context);
   add_stats_command(app, context);
   add_recall_command(app, context);
   add_verify_command(app, context);

@@ -91,7 +91,8 @@ struct AddReport {
   std::int64_t documents_updated = 0;
   std::int64_t documents_unchanged = 0;  // same title, text, metadata and cut: nothing was written
   std::int64_t passages_embedded = 0;
-  std::int64_t passages_reused = 0;  // same text and title slot as before: the vector was kept
+  // Same text and title slot as another passage, of any key, there or in this call: one vector.
+  std::int64_t passages_reused = 0;
   std::int64_t passages_truncated =
       0;  // longer than the model's context; the tail is not searchable
   std::int64_t tokens_embedded = 0;

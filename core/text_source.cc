@@ -19,14 +19,13 @@ struct EncodingFacts {
   std::string_view mark;
   std::size_t unit_bytes;
 };
-using std::string_view_literals::operator""sv;
 // UTF-32LE before UTF-16LE, whose mark it begins with.
 constexpr std::array<EncodingFacts, 5> kEncodings = {{
-    {Encoding::kUtf32Le, "UTF-32LE", "\xFF\xFE\0\0"sv, 4},
-    {Encoding::kUtf32Be, "UTF-32BE", "\0\0\xFE\xFF"sv, 4},
-    {Encoding::kUtf16Le, "UTF-16LE", "\xFF\xFE"sv, 2},
-    {Encoding::kUtf16Be, "UTF-16BE", "\xFE\xFF"sv, 2},
-    {Encoding::kUtf8, "UTF-8", "\xEF\xBB\xBF"sv, 1},
+    {Encoding::kUtf32Le, "UTF-32LE", std::string_view("\xFF\xFE\0\0", 4), 4},
+    {Encoding::kUtf32Be, "UTF-32BE", std::string_view("\0\0\xFE\xFF", 4), 4},
+    {Encoding::kUtf16Le, "UTF-16LE", "\xFF\xFE", 2},
+    {Encoding::kUtf16Be, "UTF-16BE", "\xFE\xFF", 2},
+    {Encoding::kUtf8, "UTF-8", "\xEF\xBB\xBF", 1},
 }};
 
 const EncodingFacts& facts_of(Encoding encoding) {

@@ -54,7 +54,8 @@ icu::UnicodeString folded(std::string_view name) {
 // Insertions, deletions, substitutions and exchanges of neighbours (optimal string alignment).
 std::int32_t distance(const icu::UnicodeString& a, const icu::UnicodeString& b) {
   const std::int32_t width = b.length() + 1;
-  std::vector<std::int32_t> table(static_cast<std::size_t>((a.length() + 1) * width));
+  std::vector<std::int32_t> table((static_cast<std::size_t>(a.length()) + 1) *
+                                  static_cast<std::size_t>(width));
   const auto at = [&](std::int32_t i, std::int32_t j) -> std::int32_t& {
     return table[static_cast<std::size_t>(i * width + j)];
   };

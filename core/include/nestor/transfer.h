@@ -87,7 +87,7 @@ using LineSource = std::function<Result<std::optional<std::string_view>>()>;
 struct ImportOptions {
   std::string collection = {};         // empty: the one that the file names
   bool reembed = false;                // embed the texts even where the vectors would do
-  std::int64_t batch_documents = 256;  // in one atomic batch, at most; also at most 32 MiB
+  std::int64_t batch_documents = 256;  // in one atomic batch, 1 to 10,000; also at most 32 MiB
   std::stop_token stop = {};
   std::function<void(std::int64_t documents)> progress = {};  // after each batch
 };

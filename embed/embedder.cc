@@ -8,6 +8,7 @@
 #include <new>
 
 #include "core/check.h"
+#include "core/cpu_features.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "core/option_range.h"
@@ -64,11 +65,6 @@ struct Embedder::Impl {
     info.thread_count = pool->thread_count();
   }
 
-  ~Impl() {
-    // A child has the pool's memory without its threads: waiting for them would never end.
-    if (getpid() != owner) (void)pool.release();
-  }
-
   [[nodiscard]] Status check_process() const {
     if (getpid() == owner) return {};
     return {StatusCode::kFailedPrecondition,
@@ -82,7 +78,7 @@ struct Embedder::Impl {
 
   const pid_t owner = getpid();
   const std::unique_ptr<const embed::LoadedModel> model;
-  std::unique_ptr<ThreadPool> pool;
+  const std::unique_ptr<ThreadPool> pool;
   mutable embed::Batcher batcher;
   ModelInfo info;
 };
@@ -140,7 +136,7 @@ Embedder::~Embedder() = default;
 Result<Embedder> Embedder::open(const EmbedderOptions& options) {
   return without_exceptions("load the model", [&]() -> Result<Embedder> {
     NESTOR_RETURN_IF_ERROR(check_options(options));
-    auto pool = std::make_unique<ThreadPool>(options.thread_count);
+    auto pool = std::make_unique<ThreadPool>(useful_thread_count(options.thread_count));
     NESTOR_ASSIGN_OR_RETURN(std::unique_ptr<embed::LoadedModel> model,
                             embed::load_model(options, *pool));
     const ModelInfo& info = model->info();

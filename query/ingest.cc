@@ -20,14 +20,25 @@ namespace {
 
 using storage::NumericMode;
 
-// A passage whose vector is still to be made, and where it goes.
-struct Pending {
-  std::size_t write = 0;
-  std::size_t row = 0;
-  std::string title_slot;
-  std::string_view text;                                   // of the caller's document
-  std::vector<std::pair<std::size_t, std::size_t>> twins;  // write and row of equal passages
-};
+std::string_view passage_text(const Document& document, const storage::Row& row) {
+  const ByteRange range = row.passage.bytes;
+  return std::string_view(document.text)
+      .substr(static_cast<std::size_t>(range.begin),
+              static_cast<std::size_t>(range.end - range.begin));
+}
+
+void take_embedding(const Embedding& embedding, storage::Row& row) {
+  row.vector = embedding.vector;
+  row.passage.token_count = embedding.token_count;
+  row.passage.truncated = embedding.truncated;
+}
+
+void take_vector(const storage::Row& from, AddReport& report, storage::Row& to) {
+  to.vector = from.vector;
+  to.passage.token_count = from.passage.token_count;
+  to.passage.truncated = from.passage.truncated;
+  ++report.passages_reused;
+}
 
 class Preparation {
  public:
@@ -42,6 +53,7 @@ class Preparation {
 
   Result<PreparedBatch> run(std::span<const Document> documents) {
     NESTOR_RETURN_IF_ERROR(check(documents));
+    prepared_.seen.collection = collection_;
     NESTOR_RETURN_IF_ERROR(settle_collection(documents));
     if (collection_.has_value() && collection_->width > 0 && !prepared_.external) {
       reuse_.emplace(store_, view_, *collection_);
@@ -55,11 +67,7 @@ class Preparation {
       NESTOR_RETURN_IF_ERROR(take(document));
     }
     NESTOR_RETURN_IF_ERROR(make_terms());
-    NESTOR_RETURN_IF_ERROR(embed_pending());
-    for (const auto& write : prepared_.batch.writes) {
-      for (const storage::Row& row : write.rows)
-        prepared_.report.passages_truncated += row.passage.truncated;
-    }
+    prepared_.encoder = encoder_;
     return std::move(prepared_);
   }
 
@@ -148,8 +156,9 @@ class Preparation {
 
   // What the key holds now. True where it is damaged: it is then replaced whatever it was.
   Result<bool> read_old(const std::string& key, std::optional<storage::StoredDocument>& old,
-                        std::vector<storage::Row>& rows) const {
+                        std::vector<storage::Row>& rows) {
     auto document = store_.find_document(view_, collection_->id, key);
+    NESTOR_RETURN_IF_ERROR(prepared_.seen.note(key, document));
     if (document.status().code() == StatusCode::kDataLoss) return true;
     if (!document.ok()) return document.status();
     old = std::move(document).value();
@@ -216,11 +225,8 @@ class Preparation {
         row.passage.mode = numeric_mode_of(encoder_->info());
         NESTOR_ASSIGN_OR_RETURN(const bool reused, reuse(row, old_rows, slot, document));
         if (!reused) {
-          await(row.passage.content, {.write = prepared_.batch.writes.size(),
-                                      .row = i,
-                                      .title_slot = slot,
-                                      .text = passage_text(document, row),
-                                      .twins = {}});
+          await(passage_text(document, row),
+                {.write = prepared_.batch.writes.size(), .row = i, .title_slot = slot});
         }
       }
       write.rows.push_back(std::move(row));
@@ -229,48 +235,32 @@ class Preparation {
     return {};
   }
 
-  static std::string_view passage_text(const Document& document, const storage::Row& row) {
-    const ByteRange range = row.passage.bytes;
-    return std::string_view(document.text)
-        .substr(static_cast<std::size_t>(range.begin),
-                static_cast<std::size_t>(range.end - range.begin));
-  }
-
-  void take_vector(const storage::Row& from, storage::Row& to) {
-    to.vector = from.vector;
-    to.passage.token_count = from.passage.token_count;
-    to.passage.truncated = from.passage.truncated;
-    ++prepared_.report.passages_reused;
-  }
-
   // From the document's own old rows, or from any row of the collection that says the same.
   Result<bool> reuse(storage::Row& row, const std::vector<storage::Row>& old_rows,
                      const std::string& slot, const Document& document) {
     for (const storage::Row& old : old_rows) {
       if (old.passage.content != row.passage.content || old.passage.mode != row.passage.mode)
         continue;
-      take_vector(old, row);
+      take_vector(old, prepared_.report, row);
       return true;
     }
     if (!reuse_.has_value()) return false;
     NESTOR_ASSIGN_OR_RETURN(
         const std::optional<storage::Row> same,
         reuse_->find(slot, passage_text(document, row), row.passage.content, row.passage.mode));
-    if (same.has_value()) take_vector(*same, row);
+    if (same.has_value()) take_vector(*same, prepared_.report, row);
     return same.has_value();
   }
 
   // To be embedded; of equal passages the first one is, and the others take its vector.
-  void await(const Hash128& content, Pending pending) {
-    const auto [begin, end] = pending_of_.equal_range(content);
-    for (auto known = begin; known != end; ++known) {
-      Pending& first = pending_[known->second];
-      if (first.title_slot != pending.title_slot || first.text != pending.text) continue;
-      first.twins.emplace_back(pending.write, pending.row);
-      return;
+  void await(std::string_view text, PendingPassage pending) {
+    const auto [known, first] =
+        pending_of_.emplace(std::pair(pending.title_slot, text), prepared_.pending.size());
+    if (first) {
+      prepared_.pending.push_back(std::move(pending));
+    } else {
+      prepared_.pending[known->second].twins.emplace_back(pending.write, pending.row);
     }
-    pending_of_.emplace(content, pending_.size());
-    pending_.push_back(std::move(pending));
   }
 
   Status make_terms() {
@@ -286,31 +276,6 @@ class Preparation {
     return {};
   }
 
-  Status embed_pending() {
-    if (pending_.empty()) return {};
-    std::vector<EmbedInput> inputs;
-    inputs.reserve(pending_.size());
-    for (const Pending& pending : pending_) {
-      inputs.push_back({.text = pending.text, .title = pending.title_slot});
-    }
-    NESTOR_ASSIGN_OR_RETURN(
-        std::vector<Embedding> embeddings,
-        encoder_->encode(inputs, Role::kDocument,
-                         {.stop = options_.stop, .progress = options_.progress}));
-    for (std::size_t i = 0; i < pending_.size(); ++i) {
-      storage::Row& row = prepared_.batch.writes[pending_[i].write].rows[pending_[i].row];
-      row.vector = std::move(embeddings[i].vector);
-      row.passage.token_count = embeddings[i].token_count;
-      row.passage.truncated = embeddings[i].truncated;
-      prepared_.report.tokens_embedded += embeddings[i].token_count;
-      for (const auto& [twin_write, twin_row] : pending_[i].twins) {
-        take_vector(row, prepared_.batch.writes[twin_write].rows[twin_row]);
-      }
-    }
-    prepared_.report.passages_embedded = static_cast<std::int64_t>(pending_.size());
-    return {};
-  }
-
   const storage::DocumentStore& store_;
   const storage::DocumentStore::View& view_;
   const std::optional<storage::Collection>& collection_;
@@ -318,9 +283,9 @@ class Preparation {
   const EncoderGetter& get_encoder_;
   EncoderPointer encoder_;  // set unless every vector is the caller's
   PreparedBatch prepared_;
-  std::vector<Pending> pending_;
-  std::multimap<Hash128, std::size_t> pending_of_;  // positions in pending_, by content
-  std::optional<ContentReuse> reuse_;               // where there are rows to take from
+  // Positions in prepared_.pending, by title slot and text (of the caller's documents).
+  std::map<std::pair<std::string, std::string_view>, std::size_t> pending_of_;
+  std::optional<ContentReuse> reuse_;  // where there are rows to take from
 };
 
 }  // namespace
@@ -352,12 +317,70 @@ Status check_space(const storage::Collection& collection, const ModelInfo& model
                                                             : " --collection " + collection.name)};
 }
 
-Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,
-                                    const storage::DocumentStore::View& view,
-                                    const std::optional<storage::Collection>& collection,
-                                    std::span<const Document> documents, const AddOptions& options,
-                                    const EncoderGetter& encoder) {
+Result<PreparedBatch> read_batch(const storage::DocumentStore& store,
+                                 const storage::DocumentStore::View& view,
+                                 const std::optional<storage::Collection>& collection,
+                                 std::span<const Document> documents, const AddOptions& options,
+                                 const EncoderGetter& encoder) {
   return Preparation(store, view, collection, options, encoder).run(documents);
+}
+
+Status embed_batch(const AddOptions& options, EmbeddedPassages* embedded, PreparedBatch& prepared) {
+  const auto row_at = [&](std::size_t write, std::size_t row) -> storage::Row& {
+    return prepared.batch.writes[write].rows[row];
+  };
+  const auto text_of = [&](const PendingPassage& pending) {
+    return passage_text(prepared.batch.writes[pending.write].document,
+                        row_at(pending.write, pending.row));
+  };
+  const auto settle = [&](const PendingPassage& pending, const Embedding& embedding) {
+    storage::Row& row = row_at(pending.write, pending.row);
+    take_embedding(embedding, row);
+    prepared.report.tokens_embedded += embedding.token_count;
+    ++prepared.report.passages_embedded;
+    for (const auto& [write, twin] : pending.twins) {
+      take_vector(row, prepared.report, row_at(write, twin));
+    }
+  };
+  if (embedded != nullptr) {
+    std::erase_if(prepared.pending, [&](const PendingPassage& pending) {
+      const Embedding* const known = embedded->find(pending.title_slot, text_of(pending));
+      if (known != nullptr) settle(pending, *known);
+      return known != nullptr;
+    });
+  }
+  std::vector<EmbedInput> inputs;
+  for (const PendingPassage& pending : prepared.pending) {
+    inputs.push_back({.text = text_of(pending), .title = pending.title_slot});
+  }
+  if (!inputs.empty()) {
+    NESTOR_ASSIGN_OR_RETURN(
+        const std::vector<Embedding> embeddings,
+        prepared.encoder->encode(inputs, Role::kDocument,
+                                 {.stop = options.stop, .progress = options.progress}));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      settle(prepared.pending[i], embeddings[i]);
+      if (embedded != nullptr) {
+        embedded->put(prepared.pending[i].title_slot, inputs[i].text, embeddings[i]);
+      }
+    }
+  }
+  prepared.pending.clear();
+  for (const auto& write : prepared.batch.writes) {
+    for (const storage::Row& row : write.rows)
+      prepared.report.passages_truncated += row.passage.truncated;
+  }
+  return {};
+}
+
+const Embedding* EmbeddedPassages::find(std::string_view title_slot, std::string_view text) const {
+  const auto found = of_passage_.find(std::pair(std::string(title_slot), std::string(text)));
+  return found == of_passage_.end() ? nullptr : &found->second;
+}
+
+void EmbeddedPassages::put(std::string_view title_slot, std::string_view text,
+                           const Embedding& embedding) {
+  of_passage_.emplace(std::pair(std::string(title_slot), std::string(text)), embedding);
 }
 
 }  // namespace nestor::query

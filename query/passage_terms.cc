@@ -80,7 +80,7 @@ Result<std::vector<storage::RowTerms>> make_document_terms(TextAnalyzer& analyze
 }
 
 Status build_postings(storage::DocumentStore& store, const storage::Collection& collection,
-                      std::stop_token stop) {
+                      std::stop_token stop, const storage::DocumentStore::ApplyFunction& apply) {
   const std::string language = language_of(collection);
   NESTOR_ASSIGN_OR_RETURN(const std::unique_ptr<TextAnalyzer> analyzer,
                           TextAnalyzer::make(language));
@@ -89,7 +89,7 @@ Status build_postings(storage::DocumentStore& store, const storage::Collection& 
       [&](const storage::StoredDocument& stored, std::span<const storage::Row> rows) {
         return make_document_terms(*analyzer, stored.document, rows);
       },
-      std::move(stop));
+      std::move(stop), apply);
 }
 
 }  // namespace nestor::query

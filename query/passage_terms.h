@@ -31,6 +31,7 @@ Result<std::vector<storage::RowTerms>> make_document_terms(TextAnalyzer& analyze
 // DocumentStore::build_postings in the collection's language: does nothing where they are complete
 // and of this language. Errors: those of both.
 Status build_postings(storage::DocumentStore& store, const storage::Collection& collection,
-                      std::stop_token stop);
+                      std::stop_token stop,
+                      const storage::DocumentStore::ApplyFunction& apply = {});
 
 }  // namespace nestor::query

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <mutex>
 #include <optional>
 
 #include "storage/key_schema.h"
@@ -216,7 +217,8 @@ TEST_CASE("what is erased leaves no record of its content, and the proof looks f
       before.value().findings.begin(), before.value().findings.end(),
       [](const std::string& finding) { return contains(finding, "entries of the content index"); });
   CHECK(told);
-  REQUIRE(store->compact().ok());
+  std::mutex writing;
+  REQUIRE(store->compact(writing).ok());
   CHECK(store->find_traces("default", "secret", {}, {}).value().findings ==
         std::vector<std::string>{});
 }

@@ -42,8 +42,9 @@ void add_global_options(CLI::App& app, Context& context) {
                  "`nestor model pull` puts it, then the Hugging Face cache)");
   app.add_flag("--allow-unverified-model", context.global.allow_unverified_model,
                "Load a model whose tokenizer is not a known one; only for files that you trust");
-  add_number(app, "--threads", context.global.thread_count, ranges::kThreads,
-             "Worker threads (default: one for each processor)");
+  add_number(
+      app, "--threads", context.global.thread_count, ranges::kThreads,
+      "Most threads to use; never more than processors are available (default: all of them)");
   add_bytes(app, "--memory", context.global.memory_bytes, ranges::kMemoryBytes,
             "The most that a database may hold in memory, such as 512M (K, M or G, of 1,024; "
             "at least 32M; default: no limit). Half is for indexes, a quarter for RocksDB, the "

@@ -53,9 +53,9 @@ struct RerankRequest {
   std::stop_token stop;
   std::chrono::steady_clock::time_point deadline;
 };
-// One finite score a candidate, in their order; more is better. Called once a search, from the
-// thread that searches (in a batch several at once), with no lock of the database but the one that
-// close() waits for. What it throws becomes kInternal.
+// One finite score per candidate, in their order; more is better. Called once per search, from the
+// thread that searches (in a batch from several at once), with no lock held: it may search the same
+// database. What it throws becomes kInternal.
 using RerankCallback = std::function<Result<std::vector<double>>(const RerankRequest& request)>;
 
 struct SearchOptions {
@@ -85,7 +85,8 @@ struct SearchOptions {
   // Variety (maximal marginal relevance): 1 ranks by relevance alone, 0 by difference from the
   // passages before alone.
   double diversity_lambda = 1;
-  // About how long Hit::snippet is, at most 16 MiB; 0: none is made. Cost: some 0.2 ms a kilobyte of passage.
+  // About how long Hit::snippet is, at most 16 MiB; 0: none is made. Cost: some 0.2 ms a kilobyte
+  // of passage.
   std::int64_t snippet_bytes = 0;
   Role role = Role::kQuery;  // the prompt of the question
   // Puts the first rerank_count hits into an order of its own, after everything above has chosen
@@ -97,8 +98,8 @@ struct SearchOptions {
   // million passages) and the rerank callback; and within the rest after every 1,024 plain rows,
   // 4,096 passages with the words, a word's list, 256 rows ranked, a pick for variety, a hit. So
   // the end comes late by the longest of these: mostly one embedding (30 ms for 256 tokens), a
-  // filter never met before, or the callback. Loading or building a collection's index at its first
-  // search goes on to its end, since other searches wait for it too.
+  // filter never met before, or the callback. The search that loads or builds a collection's index,
+  // its first one, does so to the end; those that wait for it look at their deadline and token.
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::stop_token stop = {};
 };

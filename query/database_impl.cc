@@ -158,7 +158,8 @@ Status Database::Impl::set_attribute(const std::string& collection, const std::s
   NESTOR_RETURN_IF_ERROR(store->set_attribute(collection, name, value));
   if (language) {
     NESTOR_ASSIGN_OR_RETURN(const auto changed, store->find_collection(*store->view(), collection));
-    if (changed.has_value()) NESTOR_RETURN_IF_ERROR(query::build_postings(*store, *changed, {}));
+    if (changed.has_value())
+      NESTOR_RETURN_IF_ERROR(query::build_postings(*store, *changed, log, {}));
   }
   return take_new_view(collection);
 }
@@ -363,7 +364,7 @@ Status Database::Impl::complete_postings() {
   if (store->read_only()) return {};
   NESTOR_ASSIGN_OR_RETURN(const auto collections, store->collections(*current_view()));
   for (const Collection& collection : collections) {
-    NESTOR_RETURN_IF_ERROR(query::build_postings(*store, collection, {}));
+    NESTOR_RETURN_IF_ERROR(query::build_postings(*store, collection, log, {}));
   }
   const std::unique_lock lock(state);
   view = store->view();

@@ -68,7 +68,7 @@ Status Database::Impl::level_shadow_language(const std::string& name) {
                                                 none ? std::string() : language->second));
   }
   NESTOR_ASSIGN_OR_RETURN(const auto renamed, store->find_collection(*store->view(), hidden));
-  return query::build_postings(*store, *renamed, {});
+  return query::build_postings(*store, *renamed, log, {});
 }
 
 Status Database::Impl::discard_shadow(const Collection& collection, ReembedReport& report) {

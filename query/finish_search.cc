@@ -118,6 +118,10 @@ Status finish_search(const SearchPlace& place, std::span<const float> query,
   explain.filter_seconds = coarse.filter_seconds;
   explain.exact = plan.exact;
   explain.coarse_seconds = coarse.seconds;
+  if (options.mode != SearchMode::kVector) {
+    for (const Phrase& phrase : words.query.required) explain.required.push_back(phrase.text);
+    for (const Phrase& phrase : words.query.forbidden) explain.excluded.push_back(phrase.text);
+  }
   const StopCheck stop(options.stop, options.deadline);
   NESTOR_RETURN_IF_ERROR(stop.check());
   NESTOR_ASSIGN_OR_RETURN(auto ranked,

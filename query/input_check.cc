@@ -169,9 +169,8 @@ Status check_search(const SearchOptions& options) {
         fmt::format("snippet_bytes is {}; 0 (none) or more is expected", options.snippet_bytes));
   }
   const FusionOptions& fusion = options.fusion;
-  if (!(fusion.vector_weight >= 0 && fusion.vector_weight <= 1)) {
-    return invalid(
-        fmt::format("fusion.vector_weight is {}; 0 to 1 is expected", fusion.vector_weight));
+  if (!(fusion.weight() >= 0 && fusion.weight() <= 1)) {
+    return invalid(fmt::format("fusion.vector_weight is {}; 0 to 1 is expected", fusion.weight()));
   }
   if (!(fusion.rank_constant > 0)) {
     return invalid(

@@ -16,6 +16,7 @@ struct FolderIndexOptions {
   // 0: as the last run had it, or the library's default.
   int passage_tokens = 0;
   std::string precision = {};  // as asked for; empty: that of the model in place
+  std::string language = {};   // of the words; empty: that of the collection, or auto
 };
 
 // Makes sure, in no time, that there is a model in that precision; then opens or creates the

@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/folder_index.h"
+#include "tools/cli/language_choice.h"
 #include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 
@@ -135,6 +136,7 @@ void add_index_command(CLI::App& app, Context& context) {
       .add_option("--passage-tokens", options->index.passage_tokens,
                   "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)")
       ->check(CLI::Range(1, 1'000'000).description(""));
+  command.add_option("--language", options->index.language, kLanguageHelp);
   command.add_option("--precision", options->index.precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");
   command.add_flag("--verbose,-v", options->verbose, "List every skipped file with its reason");

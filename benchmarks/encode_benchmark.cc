@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "benchmarks/benchmark_support.h"
+#include "benchmarks/encoder_texts.h"
 #include "nestor/embedder.h"
 
 namespace {
@@ -14,22 +15,12 @@ using nestor::benchmark::must;
 using nestor::benchmark::quantile;
 using nestor::benchmark::rounded;
 using nestor::benchmark::seconds_of;
+using nestor::benchmark::text_of_tokens;
 
 constexpr std::size_t kPassages = 96;
 constexpr int kThroughputRuns = 3;
 constexpr int kShortRuns = 21;
 constexpr int kLongRuns = 7;
-
-// A text that comes to `tokens` with its prompt, or one more.
-std::string text_of_tokens(const nestor::Embedder& embedder, nestor::Role role, int tokens) {
-  const std::string word = "compiler";
-  std::string text = word;
-  const nestor::EmbedInput first{.text = text};
-  const int extra = must(embedder.embed({&first, 1}, role)).front().token_count -
-                    must(embedder.count_tokens(text));
-  while (must(embedder.count_tokens(text)) + extra < tokens) text += " " + word;
-  return text;
-}
 
 nlohmann::ordered_json latency(const nestor::Embedder& embedder, nestor::Role role, int tokens,
                                int runs) {

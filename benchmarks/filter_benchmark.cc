@@ -5,6 +5,8 @@
 // Rows of 8 components: vectors have no part in it. About a minute.
 #include <charconv>
 #include <ctime>
+#include <memory>
+#include <optional>
 
 #include "benchmarks/benchmark_support.h"
 #include "query/filter_plan.h"
@@ -17,7 +19,8 @@ using nestor::benchmark::must;
 using nestor::benchmark::quantile;
 using nestor::benchmark::rounded;
 using nestor::benchmark::seconds_of;
-using nestor::query::FilterCache;
+using nestor::query::CollectionFilters;
+using nestor::query::FilterBudget;
 using nestor::query::MatchingRows;
 using nestor::storage::DocumentStore;
 using Json = nlohmann::ordered_json;
@@ -74,14 +77,15 @@ class Measurement {
     std::vector<double> cold;
     std::vector<double> cached;
     MatchingRows matching;
-    FilterCache cache;
+    const auto budget = std::make_shared<FilterBudget>();
+    std::optional<CollectionFilters> filters;
     for (int i = 0; i < kColdRuns; ++i) {
-      cache.clear();
-      must(find(Filter(), cache));  // the live rows
-      cold.push_back(seconds_of([&] { matching = must(find(filter, cache)); }));
+      filters.emplace(budget);
+      must(find(Filter(), *filters));  // the live rows
+      cold.push_back(seconds_of([&] { matching = must(find(filter, *filters)); }));
     }
     for (int i = 0; i < kCachedRuns; ++i) {
-      cached.push_back(seconds_of([&] { matching = must(find(filter, cache)); }));
+      cached.push_back(seconds_of([&] { matching = must(find(filter, *filters)); }));
     }
     std::fprintf(stderr, "%-48s %8lld rows, cold %8.3f ms, cached %7.2f us\n", text.c_str(),
                  static_cast<long long>(matching.row_count), quantile(cold, 0.5) * 1e3,
@@ -91,21 +95,21 @@ class Measurement {
             {"cold_ms", rounded(quantile(cold, 0.5) * 1e3)},
             {"cached_us", rounded(quantile(cached, 0.5) * 1e6)},
             {"cached_us_p95", rounded(quantile(cached, 0.95) * 1e6)},
-            {"cache_bytes", cache.usage().bytes}};
+            {"cache_bytes", budget->usage().bytes}};
   }
 
   double live_seconds() const {
     std::vector<double> seconds;
     for (int i = 0; i < kColdRuns; ++i) {
-      FilterCache cache;
-      seconds.push_back(seconds_of([&] { must(find(Filter(), cache)); }));
+      CollectionFilters filters(std::make_shared<FilterBudget>());
+      seconds.push_back(seconds_of([&] { must(find(Filter(), filters)); }));
     }
     return quantile(seconds, 0.5);
   }
 
  private:
-  nestor::Result<MatchingRows> find(const Filter& filter, FilterCache& cache) const {
-    return find_matching_rows(store_, *view_, collection_, filter, 0, cache);
+  nestor::Result<MatchingRows> find(const Filter& filter, CollectionFilters& filters) const {
+    return find_matching_rows(store_, *view_, collection_, filter, 0, filters);
   }
 
   const DocumentStore& store_;

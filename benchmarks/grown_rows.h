@@ -4,16 +4,16 @@
 // Threads: const calls at once.
 #pragma once
 
-#include <faiss/utils/distances.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "core/vector_math.h"
+#include "core/vector_math_product.h"
 #include "index/top_candidates.h"
 
 namespace nestor::benchmark {
@@ -29,7 +29,8 @@ class GrownRows {
       const std::size_t seed = mixed(i) % base_count_;
       const float* row = base_.data() + seed * kWidth;
       for (std::size_t other = 0; other < base_count_; ++other) {
-        scores[other] = {faiss::fvec_inner_product(row, base_.data() + other * kWidth, 128), other};
+        scores[other] = {std::inner_product(row, row + 128, base_.data() + other * kWidth, 0.0f),
+                         other};
       }
       std::partial_sort(scores.begin(), scores.begin() + 6, scores.end(), std::greater<>());
       for (std::size_t n = 1; n < 6; ++n) pairs_.emplace_back(seed, scores[n].second);
@@ -78,16 +79,18 @@ class ExactBest {
       : queries_(queries), best_(queries.size() / GrownRows::kWidth, index::TopCandidates(top)) {}
 
   void offer(std::uint64_t first, std::span<const float> rows) {
-    const std::size_t count = rows.size() / GrownRows::kWidth;
-    const std::size_t top = std::min<std::size_t>(kTopOfBlock, count);
-    std::vector<float> scores(best_.size() * top);
-    std::vector<std::int64_t> places(best_.size() * top);
-    faiss::float_minheap_array_t heaps{best_.size(), top, places.data(), scores.data()};
-    faiss::knn_inner_product(queries_.data(), rows.data(), GrownRows::kWidth, best_.size(), count,
-                             &heaps);
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      if (places[i] < 0) continue;
-      best_[i / top].offer({first + static_cast<std::uint64_t>(places[i]) + 1, scores[i]});
+    constexpr auto kWidth = static_cast<std::int64_t>(GrownRows::kWidth);
+    const auto count = static_cast<std::int64_t>(rows.size()) / kWidth;
+    const auto query_count = static_cast<std::int64_t>(best_.size());
+    scores_.resize(best_.size() * static_cast<std::size_t>(count));
+    product_transposed({query_count, count, kWidth}, 1.0f, {queries_.data(), kWidth},
+                       {rows.data(), kWidth}, {scores_.data(), count});
+    const float* score = scores_.data();
+    for (auto& best : best_) {
+      for (std::int64_t i = 0; i < count; ++i, ++score) {
+        if (*score < best.threshold()) continue;
+        best.offer({first + static_cast<std::uint64_t>(i) + 1, *score});
+      }
     }
   }
 
@@ -98,9 +101,9 @@ class ExactBest {
   }
 
  private:
-  static constexpr std::size_t kTopOfBlock = 10;  // at least `top` would need
   std::span<const float> queries_;
   std::vector<index::TopCandidates> best_;
+  std::vector<float> scores_;  // (queries, rows of the block)
 };
 
 }  // namespace nestor::benchmark

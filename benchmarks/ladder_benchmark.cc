@@ -367,7 +367,7 @@ nlohmann::ordered_json measure(const Options& options, const GrownRows& rows,
     figures["lists_us_a_vector"] =
         rounded(1e6 / divisor * seconds_of([&] {
                   collection.index =
-                      must(LadderIndex::with_lists(must(index.snapshot()), *options.lists));
+                      must(LadderIndex::with_lists(must(index.version()), *options.lists));
                 }));
     figures["probe_rows"] = index.probe_rows();
     std::fprintf(stderr, "%s\n", figures.dump().c_str());

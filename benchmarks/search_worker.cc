@@ -172,7 +172,7 @@ class IndexLine : public Line {
       must(cache.add(ids, rows.all().subspan(done * kWidth, ids.size() * kWidth)));
       const std::string segment = fmt::format("{}/rows{}", place.folder, done / kSegment);
       must(cache.write_tail(segment, {}));
-      must(cache.map_tail(segment, {}));
+      must(cache.map_tail(segment, {}, cache.tail_count()));
     }
   }
   void open(const Place& place) override {

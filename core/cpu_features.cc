@@ -9,10 +9,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
+#include "core/check.h"
+#include "core/cpu_quota.h"
 #include "core/file.h"
 
 namespace nestor {
@@ -106,8 +109,22 @@ const VectorUnits& vector_units() {
 int available_processor_count() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
+  // On machines of more than 1,024 processors the set is too small.
+  const int runnable = sched_getaffinity(0, sizeof set, &set) == 0
+                           ? CPU_COUNT(&set)
+                           : static_cast<int>(std::thread::hardware_concurrency());
+  return processors_within(std::max(1, runnable), cpu_quota());
+}
+
+int processors_within(int processors, std::optional<double> quota) {
+  if (!quota.has_value() || *quota >= processors) return processors;
+  return std::max(1, static_cast<int>(std::ceil(*quota)));
+}
+
+int useful_thread_count(int asked) {
+  NESTOR_CHECK(asked >= 0, "a count of threads");
+  const int available = available_processor_count();
+  return asked == 0 ? available : std::min(asked, available);
 }
 
 std::string forced_backend() { return environment("NESTOR_FORCE_BACKEND"); }

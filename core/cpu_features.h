@@ -2,6 +2,7 @@
 // is forced. Threads: safe anywhere.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,14 @@ struct VectorUnits {
 };
 const VectorUnits& vector_units();
 
-// Processors this process may run on.
+// Processors' worth of time this process may use, at least 1: those it may run on (affinity mask),
+// and no more than the quota of its control groups, rounded up. Cost: 0.1 ms, some files of /proc.
 int available_processor_count();
+// `processors`, or the quota (cpu_quota.h) rounded up where that is less; at least 1.
+int processors_within(int processors, std::optional<double> quota);
+// What a thread count of the public options means: 0 is one thread per available processor, and
+// more than that are of no use to anybody: those of a team would wait for ones that do not run.
+int useful_thread_count(int asked);
 // The value of NESTOR_FORCE_BACKEND, or empty.
 std::string forced_backend();
 

@@ -1,6 +1,6 @@
 #include "embed/backend.h"
 
-#include <array>
+#include <vector>
 
 #include "core/cpu_features.h"
 #include "core/text.h"
@@ -22,7 +22,13 @@ Status not_here(Precision precision, const std::string& forced) {
 }  // namespace
 
 std::span<const Backend* const> available_backends() {
-  static const std::array<const Backend*, 2> kBackends = {&openblas_backend(), &scalar_backend()};
+  static const std::vector<const Backend*> kBackends = [] {
+    std::vector<const Backend*> found;
+    if (const Backend* const openblas = openblas_backend()) found.push_back(openblas);
+    found.push_back(&vector_backend());
+    found.push_back(&scalar_backend());
+    return found;
+  }();
   return kBackends;
 }
 

@@ -13,33 +13,20 @@
 #include <string>
 #include <vector>
 
+#include "core/vector_math_product.h"
 #include "embed/precision.h"
 #include "embed/tiled_backend.h"
 #include "nestor/status.h"
 
 namespace nestor::embed {
 
-// A matrix somebody else owns: (rows, columns) with `stride` floats from row to row.
-struct ConstMatrix {
-  const float* data = nullptr;
-  std::int64_t stride = 0;
-};
-struct Matrix {
-  float* data = nullptr;
-  std::int64_t stride = 0;
-};
-
-struct ProductShape {
-  std::int64_t rows = 0;     // of a and of the result
-  std::int64_t columns = 0;  // of the result
-  std::int64_t inner = 0;    // summed over
-};
-
 // Keys a row of attention scores may look at: columns [begin, end).
 struct KeyRange {
   std::int32_t begin = 0;
   std::int32_t end = 0;
 };
+
+class OpenBlasLibrary;
 
 struct Backend {
   const char* name;
@@ -65,14 +52,20 @@ struct Backend {
   void (*softmax)(std::int64_t rows, std::int64_t columns, const KeyRange* ranges, Matrix scores);
   // result(rows, width) = gelu_tanh(gate) * up, where gate_up is (rows, 2 * width): gate, then up.
   void (*gelu_multiply)(std::int64_t rows, std::int64_t width, const float* gate_up, float* result);
+
+  // Whose products these are, or null: each pass holds an OpenBlasLibrary::OneThread.
+  const OpenBlasLibrary* openblas = nullptr;
 };
 
 // The definition: plain loops over std::exp and std::tanh, one fixed order of summation.
 const Backend& scalar_backend();
-// OpenBLAS for the products, vector code chosen at run time for the rest.
-const Backend& openblas_backend();
+// Vector code, for the widest vectors that this processor has.
+const Backend& vector_backend();
+// The same with OpenBLAS's products, or null (openblas_library.h).
+const Backend* openblas_backend();
 
-// Every f32 backend that runs on this machine, the preferred one first.
+// Every f32 backend that runs on this machine, the preferred one first. The first call loads
+// OpenBLAS.
 std::span<const Backend* const> available_backends();
 // Every tiled backend of bf16 or int8 that runs on this machine, the preferred one first.
 std::vector<const TiledBackend*> available_tiled_backends(Precision precision);

@@ -77,7 +77,8 @@ std::vector<TextGroup> plan_groups(std::span<const std::int64_t> lengths, std::i
   return groups;
 }
 
-Batcher::Batcher(const Encoder& encoder, ThreadPool& pool) : encoder_(encoder), pool_(pool) {
+Batcher::Batcher(const Encoder& encoder, ThreadPool& pool)
+    : encoder_(encoder), pool_(pool), sizer_(pool.thread_count()) {
   for (int i = 0; i < pool.thread_count(); ++i) workspaces_.push_back(encoder.make_workspace());
 }
 
@@ -100,6 +101,15 @@ Status Batcher::encode_group(TextGroup& group, Texts texts, std::span<float* con
   return {StatusCode::kOutOfMemory, "no memory to embed a text; free some or use fewer threads"};
 } catch (const std::exception& error) {
   return {StatusCode::kInternal, std::string("embedding failed: ") + error.what()};
+}
+
+Status Batcher::run_shared(TextGroup& group, Texts texts, std::span<float* const> rows,
+                           const std::stop_token& stop) {
+  Workspace& workspace = *workspaces_.front();
+  const Team team(pool_, sizer_.size());
+  NESTOR_RETURN_IF_ERROR(encode_group(group, texts, rows, team, stop, workspace));
+  sizer_.hear(workspace.waited_share);
+  return {};
 }
 
 Status Batcher::run_side_by_side(std::span<TextGroup> groups, Texts texts,
@@ -140,7 +150,7 @@ Status Batcher::run(Texts texts, std::span<float* const> rows, const std::stop_t
       // What is left over at the very end is shared instead.
       const std::size_t whole_rounds = left.size() / thread_count * thread_count;
       NESTOR_RETURN_IF_ERROR(
-          shared ? encode_group(left.front(), texts, rows, Team(pool_), stop, *workspaces_.front())
+          shared ? run_shared(left.front(), texts, rows, stop)
                  : run_side_by_side(std::span(left).first(whole_rounds), texts, rows, stop));
     }
     for (const TextGroup& group : left) {

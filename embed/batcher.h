@@ -1,6 +1,7 @@
 // Batcher: many texts over few threads, without padding. Texts are packed into groups that fill a
 // token budget; each thread takes a group of its own, then the next. Where fewer groups than
-// threads are left, or one outweighs the rest, all threads share it.
+// threads are left, or one outweighs the rest, the threads that are free share it, or fewer where
+// other work keeps the processors busy (team_sizer.h).
 //
 // Threads: any number may call run at once; they take turns, first come first served. A turn ends
 // with the groups in work as soon as another caller waits, and after half a second anyway.
@@ -16,6 +17,7 @@
 
 #include "core/thread_pool.h"
 #include "embed/encoder.h"
+#include "embed/team_sizer.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
 
@@ -67,13 +69,17 @@ class Batcher {
   using Texts = std::span<const std::span<const std::int32_t>>;
   Status encode_group(TextGroup& group, Texts texts, std::span<float* const> rows, const Team& team,
                       const std::stop_token& stop, Workspace& workspace) const;
+  // Encodes a group by all threads that are free, or fewer on a busy machine.
+  Status run_shared(TextGroup& group, Texts texts, std::span<float* const> rows,
+                    const std::stop_token& stop);
   // Encodes groups from the front until the turn is over, one a thread at least.
   Status run_side_by_side(std::span<TextGroup> groups, Texts texts, std::span<float* const> rows,
                           const std::stop_token& stop);
 
   const Encoder& encoder_;
   ThreadPool& pool_;
-  TurnLock turn_;  // guards the scratch
+  TurnLock turn_;  // guards the scratch and the sizer
+  TeamSizer sizer_;
   // One a thread; the first one is also that of shared passes.
   std::vector<std::unique_ptr<Workspace>> workspaces_;
 };

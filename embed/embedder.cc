@@ -8,6 +8,7 @@
 #include <new>
 
 #include "core/check.h"
+#include "core/cpu_features.h"
 #include "core/log.h"
 #include "core/macros.h"
 #include "core/text.h"
@@ -36,8 +37,8 @@ auto without_exceptions(const char* action, const Work& work) -> decltype(work()
 Status check_options(const EmbedderOptions& options) {
   if (options.thread_count < 0 || options.thread_count > kMostThreads) {
     return {StatusCode::kInvalidArgument,
-            fmt::format("{} threads, expected 0 (one a processor) to {}", options.thread_count,
-                        kMostThreads)};
+            fmt::format("{} threads, expected 0 (one per available processor) to {}",
+                        options.thread_count, kMostThreads)};
   }
   return {};
 }
@@ -69,11 +70,6 @@ struct Embedder::Impl {
     info.thread_count = pool->thread_count();
   }
 
-  ~Impl() {
-    // A child has the pool's memory without its threads: waiting for them would never end.
-    if (getpid() != owner) (void)pool.release();
-  }
-
   [[nodiscard]] Status check_process() const {
     if (getpid() == owner) return {};
     return {StatusCode::kFailedPrecondition,
@@ -87,7 +83,7 @@ struct Embedder::Impl {
 
   const pid_t owner = getpid();
   const std::unique_ptr<const embed::LoadedModel> model;
-  std::unique_ptr<ThreadPool> pool;
+  const std::unique_ptr<ThreadPool> pool;
   mutable embed::Batcher batcher;
   ModelInfo info;
 };
@@ -145,7 +141,7 @@ Embedder::~Embedder() = default;
 Result<Embedder> Embedder::open(const EmbedderOptions& options) {
   return without_exceptions("load the model", [&]() -> Result<Embedder> {
     NESTOR_RETURN_IF_ERROR(check_options(options));
-    auto pool = std::make_unique<ThreadPool>(options.thread_count);
+    auto pool = std::make_unique<ThreadPool>(useful_thread_count(options.thread_count));
     NESTOR_ASSIGN_OR_RETURN(std::unique_ptr<embed::LoadedModel> model,
                             embed::load_model(options, *pool));
     const ModelInfo& info = model->info();

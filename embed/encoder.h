@@ -20,6 +20,8 @@ namespace nestor::embed {
 class Workspace {
  public:
   virtual ~Workspace() = default;
+  // Of the time of all members in the last pass, what they waited for one another; 0 to 1.
+  double waited_share = 0;
 
  protected:
   Workspace() = default;

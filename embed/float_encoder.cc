@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/macros.h"
 #include "core/vector_math.h"
+#include "embed/openblas_library.h"
 
 namespace nestor::embed {
 namespace {
@@ -257,6 +258,7 @@ Result<std::span<const float>> FloatEncoder::encode(
   }
   const auto text_count = static_cast<std::int64_t>(texts.size());
   activations.reserve(config_, tokens, text_count, team.size());
+  const OpenBlasLibrary::OneThread one_thread(backend_.openblas);
   Pass pass{.encoder = *this,
             .config = config_,
             .backend = backend_,

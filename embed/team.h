@@ -1,11 +1,13 @@
-// Team: who works on one forward pass, the calling thread alone or the whole pool.
+// Team: who works on one forward pass, the calling thread alone or a group of workers with it.
 //
 // With as many texts as threads, each worker takes its own text and is a team of one; a lone query
-// is shared by all of them instead. The split never changes what a single element is computed from.
+// is shared by all threads that are free. The split never changes what a single element is computed
+// from.
 // Threads: a Team belongs to the thread that runs the pass.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 
@@ -17,20 +19,29 @@ class Team {
  public:
   // The calling thread alone.
   Team() = default;
-  // All threads of the pool. REQUIRES: not called from inside the pool's own work.
-  explicit Team(ThreadPool& pool) : pool_(&pool) {}
+  // The calling thread and workers of the pool that are idle now, `most` in all, kept until the
+  // Team goes.
+  Team(ThreadPool& pool, int most) : group_(pool.reserve(most)) {}
+  explicit Team(ThreadPool& pool) : Team(pool, pool.thread_count()) {}
 
-  [[nodiscard]] int size() const { return pool_ == nullptr ? 1 : pool_->thread_count(); }
+  // Members, the calling thread counted.
+  [[nodiscard]] int size() const { return group_.size(); }
 
-  // Calls work(index, worker) for every index in [0, count); worker is in [0, size()).
+  // Calls work(rank) for every rank in [0, size()), all at the same time: they may meet at
+  // barriers.
+  template <typename Work>
+  void run(const Work& work) const {
+    group_.run(size(), std::ref(work));  // by reference: a std::function that allocates nothing
+  }
+
+  // Calls work(index, member) for every index in [0, count); member is in [0, size()).
   template <typename Work>
   void for_each(std::int64_t count, const Work& work) const {
-    if (pool_ != nullptr && count > 1) {
-      pool_->for_each(count,
-                      std::ref(work));  // by reference: a std::function that allocates nothing
-      return;
-    }
-    for (std::int64_t index = 0; index < count; ++index) work(index, 0);
+    std::atomic<std::int64_t> next{0};
+    const auto take_items = [&](int member) {
+      for (std::int64_t index = next++; index < count; index = next++) work(index, member);
+    };
+    group_.run(static_cast<int>(std::min<std::int64_t>(count, size())), std::ref(take_items));
   }
 
   // Calls work(begin, end) on stretches of [0, count), one a member, each a multiple of `grain`
@@ -45,7 +56,7 @@ class Team {
   }
 
  private:
-  ThreadPool* pool_ = nullptr;
+  WorkerGroup group_;
 };
 
 }  // namespace nestor::embed

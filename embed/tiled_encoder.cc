@@ -1,6 +1,7 @@
 #include "embed/tiled_encoder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "core/check.h"
@@ -348,9 +349,11 @@ Result<std::span<const float>> TiledEncoder::encode(
   }
   TeamBarrier barrier(team.size());
   std::atomic<bool> stopped = false;
-  team.for_each(team.size(), [&](std::int64_t rank, int) {
-    Member(*this, to, barrier, tokens, static_cast<int>(rank), team.size()).run(stop, stopped);
-  });
+  const auto begin = std::chrono::steady_clock::now();
+  team.run(
+      [&](int rank) { Member(*this, to, barrier, tokens, rank, team.size()).run(stop, stopped); });
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  to.waited_share = std::chrono::duration<double>(barrier.waited()) / (took * team.size());
   if (stopped) return Status(StatusCode::kCancelled, "the embedding was stopped");
   const auto width = static_cast<std::size_t>(config_.output_width());
   const std::span<float> rows(to.rows.data(), texts.size() * width);

@@ -1,6 +1,5 @@
 #include "index/coarse_index.h"
 
-#include <faiss/IndexFlat.h>
 #include <faiss/utils/distances.h>
 #include <fmt/format.h>
 
@@ -14,13 +13,16 @@
 #include "core/check.h"
 #include "core/macros.h"
 #include "core/vector_math.h"
+#include "index/shared_array.h"
 #include "index/top_candidates.h"
 
 namespace nestor::index {
 namespace {
 
-// Rows scored before the best of them are picked: 1,024 scores stay in the first-level cache.
-constexpr std::int64_t kScanRows = 1024;
+// Rows that lie together, and are scored before the best of them are picked: 1,024 scores stay in
+// the first-level cache.
+constexpr std::size_t kChunkRows = 1024;
+constexpr std::size_t kMarkBits = 64;
 // Rows are swept out once more than one in this many is dead.
 constexpr std::int64_t kSweepDivisor = 4;
 
@@ -51,71 +53,79 @@ bool is_unit_or_zero(std::span<const float> row) {
 }  // namespace
 
 struct CoarseIndex::Impl {
-  Impl(int width, Metric compared_by)
-      : rows(width, compared_by == Metric::kL2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT),
-        metric(compared_by) {}
+  Impl(int row_width, Metric compared_by)
+      : width(static_cast<std::size_t>(row_width)), metric(compared_by) {}
 
   [[nodiscard]] std::size_t row_count() const { return ids.size(); }
+  [[nodiscard]] std::uint64_t id(std::size_t position) const { return ids.data()[position]; }
   [[nodiscard]] const float* row(std::size_t position) const {
-    return rows.get_xb() + position * static_cast<std::size_t>(rows.d);
+    return chunks[position / kChunkRows].data() + position % kChunkRows * width;
+  }
+  [[nodiscard]] bool is_alive(std::size_t position) const {
+    return (alive[position / kMarkBits] >> (position % kMarkBits) & 1) != 0;
   }
   // Position of `id`, or row_count().
-  [[nodiscard]] std::size_t find(std::uint64_t id) const {
-    const auto found = std::lower_bound(ids.begin(), ids.end(), id);
-    return found != ids.end() && *found == id ? static_cast<std::size_t>(found - ids.begin())
-                                              : row_count();
+  [[nodiscard]] std::size_t find(std::uint64_t wanted) const {
+    const auto all = ids.items();
+    const auto found = std::lower_bound(all.begin(), all.end(), wanted);
+    return found != all.end() && *found == wanted ? static_cast<std::size_t>(found - all.begin())
+                                                  : row_count();
   }
   void reserve(std::size_t more);
+  // The place of one more row. REQUIRES: reserved.
+  std::span<float> append(std::uint64_t id);
   void sweep();
-  // Of `count` rows from `first` on.
-  void score(const float* query, std::size_t first, std::size_t count, float* scores) const {
-    const auto width = static_cast<std::size_t>(rows.d);
+  // Of the rows of one chunk.
+  void score(const float* query, std::size_t chunk, std::size_t count, float* scores) const {
+    const float* const rows = chunks[chunk].data();
     if (metric != Metric::kL2) {
-      faiss::fvec_inner_products_ny(scores, query, row(first), width, count);
+      faiss::fvec_inner_products_ny(scores, query, rows, width, count);
       return;
     }
-    faiss::fvec_L2sqr_ny(scores, query, row(first), width, count);
+    faiss::fvec_L2sqr_ny(scores, query, rows, width, count);
     for (std::size_t i = 0; i < count; ++i) scores[i] = -scores[i];
   }
 
-  faiss::IndexFlat rows;  // (row_count, width); for cosines unit rows or zero rows
+  std::size_t width;
   Metric metric;
-  std::vector<std::uint64_t> ids;   // (row_count), ascending
-  std::vector<std::uint8_t> alive;  // (row_count), 0 or 1
-  std::int64_t dead_count = 0;
+  // (row_count, width), kChunkRows in each; for cosines unit rows or zero rows.
+  std::vector<SharedArray<float>> chunks;
+  SharedArray<std::uint64_t> ids;    // (row_count), ascending
+  std::vector<std::uint64_t> alive;  // one bit per row
+  std::size_t dead_count = 0;
   std::optional<std::uint64_t> last_id;  // the highest ever added, dead ones too
 };
 
-// Grows by doubling, as vectors do, for a reserve of just enough would copy all rows at each add.
 void CoarseIndex::Impl::reserve(std::size_t more) {
   const std::size_t needed = row_count() + more;
-  if (needed > ids.capacity()) ids.reserve(std::max(needed, 2 * ids.capacity()));
-  if (needed > alive.capacity()) alive.reserve(std::max(needed, 2 * alive.capacity()));
-  const std::size_t needed_bytes = needed * rows.code_size;
-  if (needed_bytes > rows.codes.capacity()) {
-    rows.codes.reserve(std::max(needed_bytes, 2 * rows.codes.capacity()));
+  ids.reserve(more);
+  alive.reserve((needed + kMarkBits - 1) / kMarkBits);
+  const std::size_t needed_chunks = (needed + kChunkRows - 1) / kChunkRows;
+  if (needed_chunks > chunks.size()) chunks.resize(needed_chunks);
+  for (std::size_t chunk = row_count() / kChunkRows; chunk < needed_chunks; ++chunk) {
+    const std::size_t end = std::min(needed - chunk * kChunkRows, kChunkRows);
+    SharedArray<float>& rows = chunks[chunk];
+    rows.reserve(end * width - rows.size());
   }
 }
 
-// By hand and not through IndexFlat::remove_ids: moving rows down allocates nothing, so it cannot
-// fail.
+std::span<float> CoarseIndex::Impl::append(std::uint64_t id) {
+  const std::size_t position = row_count();
+  ids.append({&id, 1});
+  if (position % kMarkBits == 0) alive.push_back(0);
+  alive.back() |= std::uint64_t{1} << (position % kMarkBits);
+  return chunks[position / kChunkRows].extend(width);
+}
+
 void CoarseIndex::Impl::sweep() {
-  const std::size_t row_floats = static_cast<std::size_t>(rows.d);
-  float* base = rows.get_xb();
-  std::size_t kept = 0;
+  Impl kept(static_cast<int>(width), metric);
+  kept.reserve(row_count() - dead_count);
   for (std::size_t position = 0; position < row_count(); ++position) {
-    if (alive[position] == 0) continue;
-    if (kept != position) {
-      std::copy_n(base + position * row_floats, row_floats, base + kept * row_floats);
-      ids[kept] = ids[position];
-    }
-    ++kept;
+    if (!is_alive(position)) continue;
+    std::copy_n(row(position), width, kept.append(id(position)).begin());
   }
-  ids.resize(kept);
-  alive.assign(kept, 1);
-  rows.codes.resize(kept * rows.code_size);
-  rows.ntotal = static_cast<std::int64_t>(kept);
-  dead_count = 0;
+  kept.last_id = last_id;
+  *this = std::move(kept);
 }
 
 CoarseIndex::CoarseIndex(int width, Metric metric) : impl_(nullptr) {
@@ -123,6 +133,7 @@ CoarseIndex::CoarseIndex(int width, Metric metric) : impl_(nullptr) {
   impl_ = std::make_unique<Impl>(width, metric);
 }
 CoarseIndex::~CoarseIndex() = default;
+CoarseIndex::CoarseIndex(const CoarseIndex& other) : impl_(std::make_unique<Impl>(*other.impl_)) {}
 CoarseIndex::CoarseIndex(CoarseIndex&&) noexcept = default;
 CoarseIndex& CoarseIndex::operator=(CoarseIndex&&) noexcept = default;
 
@@ -138,7 +149,7 @@ Status CoarseIndex::reserve(std::int64_t row_count) {
 
 Status CoarseIndex::add(std::span<const std::uint64_t> ids, std::span<const float> vectors) {
   Impl& impl = *impl_;
-  const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
+  const std::size_t row_floats = impl.width;
   if (vectors.size() / row_floats != ids.size() || vectors.size() % row_floats != 0) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("coarse index: {} ids of width {} need {} values, {} were given",
@@ -162,19 +173,12 @@ Status CoarseIndex::add(std::span<const std::uint64_t> ids, std::span<const floa
                               ids.size()));
   }
   NESTOR_RETURN_IF_ERROR(reserve(static_cast<std::int64_t>(ids.size())));
-  const std::size_t first = impl.row_count();
-  try {
-    impl.rows.add(static_cast<std::int64_t>(ids.size()), vectors.data());
-  } catch (const std::exception& error) {
-    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::span<float> row = impl.append(ids[i]);
+    std::copy_n(vectors.begin() + static_cast<std::ptrdiff_t>(i * row_floats), row_floats,
+                row.begin());
+    if (impl.metric == Metric::kCosine && !normalize(row)) std::fill(row.begin(), row.end(), 0.0F);
   }
-  // In place, without scratch: nothing after `reserve` can run out of memory.
-  for (std::size_t i = 0; impl.metric == Metric::kCosine && i < ids.size(); ++i) {
-    const std::span<float> row(impl.rows.get_xb() + (first + i) * row_floats, row_floats);
-    if (!normalize(row)) std::fill(row.begin(), row.end(), 0.0F);
-  }
-  impl.ids.insert(impl.ids.end(), ids.begin(), ids.end());
-  impl.alive.insert(impl.alive.end(), ids.size(), 1);
   impl.last_id = last_id;
   return {};
 }
@@ -183,23 +187,28 @@ void CoarseIndex::remove(std::span<const std::uint64_t> ids) {
   Impl& impl = *impl_;
   for (const std::uint64_t id : ids) {
     const std::size_t position = impl.find(id);
-    if (position == impl.row_count() || impl.alive[position] == 0) continue;
-    impl.alive[position] = 0;
+    if (position == impl.row_count() || !impl.is_alive(position)) continue;
+    impl.alive[position / kMarkBits] &= ~(std::uint64_t{1} << (position % kMarkBits));
     ++impl.dead_count;
   }
-  if (impl.dead_count * kSweepDivisor > impl.rows.ntotal) impl.sweep();
+  if (impl.dead_count * kSweepDivisor <= impl.row_count()) return;
+  try {
+    impl.sweep();
+  } catch (const std::exception&) {
+    // No memory for that: the dead rows stay masked until the next call.
+  }
 }
 
-// The rows lie in a faiss::IndexFlat and are scored by FAISS's kernel, but IndexFlat::search is
-// not called: which of several equal rows its heap keeps at the cut is not defined (the lower id
-// leaves first), with k >= 100 it allocates inside an OpenMP region, where running out of memory
-// ends the program, and it takes tombstones through a virtual call a row. The kernel knows no
-// threads, so no OpenMP team is ever started and searches of many threads do not oversubscribe.
+// Scored by FAISS's kernel, but not by IndexFlat::search: which of several equal rows its heap
+// keeps at the cut is not defined (the lower id leaves first), with k >= 100 it allocates inside an
+// OpenMP region, where running out of memory ends the program, and it takes deleted rows through a
+// virtual call per row. The kernel knows no threads, so no OpenMP team is ever started and searches
+// of many threads do not oversubscribe.
 Result<std::vector<Candidate>> CoarseIndex::search(
     std::span<const float> query, std::int64_t count,
     const std::function<bool(std::uint64_t id)>& admits, const StopCheck& stop) const {
   const Impl& impl = *impl_;
-  const std::size_t row_floats = static_cast<std::size_t>(impl.rows.d);
+  const std::size_t row_floats = impl.width;
   if (query.size() < row_floats || !all_finite(query.first(row_floats))) {
     return Status(
         StatusCode::kInvalidArgument,
@@ -211,52 +220,50 @@ Result<std::vector<Candidate>> CoarseIndex::search(
                   fmt::format("coarse index: {} candidates were asked for; the least is 0", count));
   }
   try {
-    std::vector<float> prefix(query.begin(), query.begin() + impl.rows.d);
+    std::vector<float> prefix(query.begin(),
+                              query.begin() + static_cast<std::ptrdiff_t>(row_floats));
     if (impl.metric == Metric::kCosine) normalize(prefix);
     TopCandidates best(std::min(count, live_count()));
-    float scores[kScanRows];
-    for (std::int64_t first = 0; first < impl.rows.ntotal; first += kScanRows) {
-      const std::size_t block =
-          static_cast<std::size_t>(std::min(kScanRows, impl.rows.ntotal - first));
-      const std::size_t base = static_cast<std::size_t>(first);
+    float scores[kChunkRows];
+    for (std::size_t base = 0; base < impl.row_count(); base += kChunkRows) {
+      const std::size_t block = std::min(kChunkRows, impl.row_count() - base);
       NESTOR_RETURN_IF_ERROR(stop.check());
-      impl.score(prefix.data(), base, block, scores);
+      impl.score(prefix.data(), base / kChunkRows, block, scores);
       for (std::size_t i = 0; i < block; ++i) {
-        if (scores[i] >= best.threshold() && impl.alive[base + i] != 0 &&
-            (!admits || admits(impl.ids[base + i]))) {
-          best.offer({.id = impl.ids[base + i], .score = scores[i]});
+        if (scores[i] >= best.threshold() && impl.is_alive(base + i) &&
+            (!admits || admits(impl.id(base + i)))) {
+          best.offer({.id = impl.id(base + i), .score = scores[i]});
         }
       }
     }
     return best.take();
   } catch (const std::bad_alloc&) {
     return out_of_memory("rank", std::min(count, live_count()), width());
-  } catch (const std::exception& error) {
-    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
   }
 }
 
-int CoarseIndex::width() const { return impl_->rows.d; }
+int CoarseIndex::width() const { return static_cast<int>(impl_->width); }
 Metric CoarseIndex::metric() const { return impl_->metric; }
 
 std::int64_t CoarseIndex::live_count() const {
-  return static_cast<std::int64_t>(impl_->row_count()) - impl_->dead_count;
+  return static_cast<std::int64_t>(impl_->row_count() - impl_->dead_count);
 }
 
 std::int64_t CoarseIndex::memory_bytes() const {
-  return static_cast<std::int64_t>(impl_->rows.codes.capacity() + impl_->alive.capacity() +
-                                   impl_->ids.capacity() * sizeof(std::uint64_t));
+  std::size_t bytes = impl_->ids.memory_bytes() + impl_->alive.capacity() * sizeof(std::uint64_t);
+  for (const SharedArray<float>& chunk : impl_->chunks) bytes += chunk.memory_bytes();
+  return static_cast<std::int64_t>(bytes);
 }
 
 std::int64_t CoarseIndex::bytes_of(int width, std::int64_t row_count) {
   return row_count * (std::int64_t{4} * width + 9);
 }
 
+// A chunk that is not full is copied when it grows, as are the ids.
 std::int64_t CoarseIndex::bytes_with(std::int64_t more) const {
-  const auto needed = static_cast<std::int64_t>(impl_->row_count()) + more;
-  const auto room = static_cast<std::int64_t>(impl_->ids.capacity());
-  if (needed <= room) return memory_bytes();
-  return memory_bytes() + bytes_of(width(), std::max(needed, 2 * room));
+  const auto rows = static_cast<std::int64_t>(impl_->row_count());
+  return memory_bytes() + bytes_of(width(), more + static_cast<std::int64_t>(kChunkRows)) +
+         16 * (rows + more);
 }
 
 std::string CoarseIndex::serialize() const {
@@ -265,10 +272,10 @@ std::string CoarseIndex::serialize() const {
   writer.u32(static_cast<std::uint32_t>(width()));
   writer.u64(static_cast<std::uint64_t>(live_count()));
   for (std::size_t position = 0; position < impl.row_count(); ++position) {
-    if (impl.alive[position] != 0) writer.u64(impl.ids[position]);
+    if (impl.is_alive(position)) writer.u64(impl.id(position));
   }
   for (std::size_t position = 0; position < impl.row_count(); ++position) {
-    if (impl.alive[position] == 0) continue;
+    if (!impl.is_alive(position)) continue;
     writer.floats({impl.row(position), static_cast<std::size_t>(width())});
   }
   return writer.take();
@@ -305,16 +312,12 @@ Result<CoarseIndex> CoarseIndex::parse(std::string_view bytes, Metric metric) {
       if (metric == Metric::kCosine && !is_unit_or_zero(row)) {
         return damaged(fmt::format("row {} is neither of unit length nor zero", ids[i]));
       }
-      index.impl_->rows.add(1, row.data());
+      std::copy(row.begin(), row.end(), index.impl_->append(ids[i]).begin());
     }
-    index.impl_->alive.assign(count, 1);
     if (!ids.empty()) index.impl_->last_id = ids.back();
-    index.impl_->ids = std::move(ids);
     return index;
   } catch (const std::bad_alloc&) {
     return out_of_memory("read", static_cast<std::int64_t>(count), static_cast<int>(width));
-  } catch (const std::exception& error) {
-    return Status(StatusCode::kInternal, fmt::format("coarse index: FAISS says: {}", error.what()));
   }
 }
 

@@ -1,8 +1,10 @@
-// CoarseIndex: the prefixes of all live rows at one width, in a flat FAISS index: unit rows for
+// CoarseIndex: the prefixes of all live rows at one width, scored by FAISS's kernels: unit rows for
 // cosines, which are their inner products, and rows as they are for the other metrics. Row ids are
-// ours; a removed row is masked at once and swept out when a quarter is dead.
+// ours; a removed row is masked at once and swept out when a quarter is dead. A copy shares the
+// rows; what is done to either one later does not show in the other.
 //
-// Threads: any number of searches at once; add and remove need the owner's exclusive lock.
+// Threads: const calls at once; add, reserve and remove alone on their object, beside any use of
+// copies.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +30,8 @@ class CoarseIndex {
  public:
   explicit CoarseIndex(int width, Metric metric = Metric::kCosine);
   ~CoarseIndex();
+  // Throws std::bad_alloc. Cost: copies one bit per row.
+  CoarseIndex(const CoarseIndex& other);
   CoarseIndex(CoarseIndex&&) noexcept;
   CoarseIndex& operator=(CoarseIndex&&) noexcept;
 
@@ -39,8 +43,8 @@ class CoarseIndex {
   // Room for that many more rows, so that the next `add` of up to as many cannot run out of memory.
   // Errors: kOutOfMemory.
   Status reserve(std::int64_t row_count);
-  // Unknown ids are passed over. Cost: a search by halves each; every time a quarter is dead, one
-  // pass over all rows.
+  // Unknown ids are passed over. Cost: a search by halves each; every time a quarter is dead, a
+  // copy of the rows that are left.
   void remove(std::span<const std::uint64_t> ids);
   // The best `count` live rows, best first; of equal scores the lower id first. Fewer only if fewer
   // are live. `query` (at least width); its prefix is normalised here. One thread, the caller's.
@@ -58,7 +62,7 @@ class CoarseIndex {
   // Bytes held for rows, ids and marks, spare capacity included.
   [[nodiscard]] std::int64_t memory_bytes() const;
 
-  // The most held while so many rows are added: what is full is doubled and copied.
+  // The most held while so many rows are added.
   [[nodiscard]] std::int64_t bytes_with(std::int64_t more) const;
   // Of `row_count` rows of a width, with room for them alone.
   static std::int64_t bytes_of(int width, std::int64_t row_count);

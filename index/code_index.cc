@@ -4,7 +4,6 @@
 #include <faiss/impl/IDSelector.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -17,31 +16,31 @@ namespace {
 
 constexpr std::int64_t kStepRows = 4096;
 
-// FAISS keeps codes as bytes wherever they come to lie; a row is copied to where words may be read.
-class CodeDistance : public faiss::FlatCodesDistanceComputer {
+class CodeDistance : public faiss::DistanceComputer {
  public:
-  CodeDistance(const CodeQuantizer& quantizer, const std::uint8_t* all, std::size_t bytes)
-      : FlatCodesDistanceComputer(all, bytes),
-        quantizer_(quantizer),
-        words_(bytes / 4),
+  CodeDistance(const CodeQuantizer& quantizer, const std::vector<std::uint32_t>& codes)
+      : quantizer_(quantizer),
+        codes_(codes),
         decoded_(static_cast<std::size_t>(quantizer.shape().width)) {}
 
   void set_query(const float* x) override { query_ = quantizer_.query({x, decoded_.size()}); }
 
+  float operator()(idx_t i) override { return score(query_, i); }
+
   float symmetric_dis(idx_t i, idx_t j) override {
-    std::memcpy(words_.data(), codes + static_cast<std::size_t>(i) * code_size, code_size);
-    quantizer_.decode(words_.data(), decoded_.data());
-    return score(quantizer_.query(decoded_), codes + static_cast<std::size_t>(j) * code_size);
+    quantizer_.decode(code(i), decoded_.data());
+    return score(quantizer_.query(decoded_), j);
   }
 
-  float distance_to_code(const std::uint8_t* code) override { return score(query_, code); }
-
  private:
-  float score(const CodeQuery& query, const std::uint8_t* code) {
-    std::memcpy(words_.data(), code, code_size);
+  [[nodiscard]] const std::uint32_t* code(idx_t i) const {
+    return codes_.data() + i * quantizer_.shape().words();
+  }
+
+  [[nodiscard]] float score(const CodeQuery& query, idx_t i) const {
     std::int32_t sum = 0;
-    scan_kernels().score_rows({.codes = words_.data(),
-                               .words = static_cast<std::int64_t>(words_.size()),
+    scan_kernels().score_rows({.codes = code(i),
+                               .words = quantizer_.shape().words(),
                                .bits = query.shape.bits,
                                .row_weights = query.row_weights.data(),
                                .count = 1,
@@ -50,7 +49,7 @@ class CodeDistance : public faiss::FlatCodesDistanceComputer {
   }
 
   const CodeQuantizer& quantizer_;
-  std::vector<std::uint32_t> words_;
+  const std::vector<std::uint32_t>& codes_;  // (vectors, words)
   std::vector<float> decoded_;
   CodeQuery query_;
 };
@@ -58,9 +57,7 @@ class CodeDistance : public faiss::FlatCodesDistanceComputer {
 }  // namespace
 
 CodeIndex::CodeIndex(CodeShape shape)
-    : IndexFlatCodes(static_cast<std::size_t>(shape.bytes()), shape.width,
-                     faiss::METRIC_INNER_PRODUCT),
-      shape_(shape) {
+    : Index(shape.width, faiss::METRIC_INNER_PRODUCT), shape_(shape) {
   NESTOR_CHECK(shape.valid(), "codes of a shape that does not exist");
   is_trained = false;
 }
@@ -73,31 +70,24 @@ void CodeIndex::train(idx_t n, const float* x) {
 
 void CodeIndex::add(idx_t n, const float* x) {
   if (!is_trained) train(n, x);
-  IndexFlatCodes::add(n, x);
-}
-
-void CodeIndex::sa_encode(idx_t n, const float* x, std::uint8_t* bytes) const {
-  NESTOR_CHECK(quantizer_.has_value(), "codes before the training");
   const std::size_t width = static_cast<std::size_t>(d);
-  std::vector<std::uint32_t> words(code_size / 4);
-  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-    quantizer_->encode({x + i * width, width}, words.data());
-    std::memcpy(bytes + i * code_size, words.data(), code_size);
+  const std::size_t words = static_cast<std::size_t>(shape_.words());
+  codes_.resize(static_cast<std::size_t>(ntotal + n) * words);
+  std::uint32_t* code = codes_.data() + static_cast<std::size_t>(ntotal) * words;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i, code += words) {
+    quantizer_->encode({x + i * width, width}, code);
   }
+  ntotal += n;
 }
 
-void CodeIndex::sa_decode(idx_t n, const std::uint8_t* bytes, float* x) const {
-  NESTOR_CHECK(quantizer_.has_value(), "codes before the training");
-  std::vector<std::uint32_t> words(code_size / 4);
-  for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
-    std::memcpy(words.data(), bytes + i * code_size, code_size);
-    quantizer_->decode(words.data(), x + i * static_cast<std::size_t>(d));
-  }
+void CodeIndex::reset() {
+  codes_.clear();
+  ntotal = 0;
 }
 
-faiss::FlatCodesDistanceComputer* CodeIndex::get_FlatCodesDistanceComputer() const {
+faiss::DistanceComputer* CodeIndex::get_distance_computer() const {
   NESTOR_CHECK(quantizer_.has_value(), "codes before the training");
-  return new CodeDistance(*quantizer_, codes.data(), code_size);
+  return new CodeDistance(*quantizer_, codes_);
 }
 
 void CodeIndex::search(idx_t n, const float* x, idx_t k, float* distances, idx_t* labels,
@@ -113,10 +103,8 @@ void CodeIndex::search(idx_t n, const float* x, idx_t k, float* distances, idx_t
     for (idx_t first = 0; first < ntotal; first += kStepRows) {
       if (list.count + kStepRows > list.room) list.cut(kernels, std::min(k, list.count));
       const idx_t rows = std::min(kStepRows, ntotal - first);
-      // operator new aligns the vector of bytes for words, and rows are whole words.
-      kernels.score_rows({.codes = reinterpret_cast<const std::uint32_t*>(
-                              codes.data() + static_cast<std::size_t>(first) * code_size),
-                          .words = static_cast<std::int64_t>(code_size / 4),
+      kernels.score_rows({.codes = codes_.data() + first * shape_.words(),
+                          .words = shape_.words(),
                           .bits = shape_.bits,
                           .row_weights = query.row_weights.data(),
                           .count = rows,

@@ -1,7 +1,5 @@
 #include "index/exact_search.h"
 
-#include <faiss/utils/Heap.h>
-#include <faiss/utils/distances.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +10,8 @@
 #include "core/check.h"
 #include "core/macros.h"
 #include "core/vector_math.h"
+#include "core/vector_math_product.h"
+#include "index/top_candidates.h"
 
 namespace nestor::index {
 namespace {
@@ -19,6 +19,8 @@ namespace {
 // Rows scored at once: what they take is bounded whatever their width.
 constexpr std::size_t kMostBlockRows = 4096;
 constexpr std::size_t kMostBlockBytes = std::size_t{4} << 20;
+// Questions scored at once: their scores of a block take a megabyte.
+constexpr std::size_t kStepQuestions = 64;
 
 void append_unit(std::span<const float> row, std::vector<float>& rows) {
   const double square = dot(row, row);
@@ -30,15 +32,13 @@ class ExactSearch {
  public:
   ExactSearch(std::span<const float> questions, std::size_t width, std::size_t k)
       : width_(width),
-        k_(k),
         block_rows_(
             std::clamp<std::size_t>(kMostBlockBytes / (width * sizeof(float)), 16, kMostBlockRows)),
-        best_(questions.size() / width) {
+        best_(questions.size() / width, TopCandidates(static_cast<std::int64_t>(k))) {
     for (std::size_t i = 0; i < best_.size(); ++i) {
       append_unit(questions.subspan(i * width, width), questions_);
     }
-    scores_.resize(best_.size() * k);
-    positions_.resize(scores_.size());
+    scores_.resize(std::min(best_.size(), kStepQuestions) * block_rows_);
     rows_.reserve(block_rows_ * width);
   }
 
@@ -52,37 +52,43 @@ class ExactSearch {
     if (!ids_.empty()) add_block();
     return {};
   }
-  std::vector<std::vector<Candidate>> take() { return std::move(best_); }
+
+  std::vector<std::vector<Candidate>> take() {
+    std::vector<std::vector<Candidate>> found;
+    found.reserve(best_.size());
+    for (TopCandidates& best : best_) found.push_back(best.take());
+    return found;
+  }
 
  private:
   void add_block() {
-    const std::size_t count = best_.size();
-    faiss::float_minheap_array_t heaps = {count, k_, positions_.data(), scores_.data()};
-    faiss::knn_inner_product(questions_.data(), rows_.data(), width_, count, ids_.size(), &heaps);
-    for (std::size_t q = 0; q < count; ++q) {
-      std::vector<Candidate>& best = best_[q];
-      for (std::size_t i = q * k_; i < (q + 1) * k_; ++i) {
-        if (positions_[i] < 0) continue;
-        best.push_back({.id = ids_[static_cast<std::size_t>(positions_[i])], .score = scores_[i]});
+    const auto width = static_cast<std::int64_t>(width_);
+    const auto rows = static_cast<std::int64_t>(ids_.size());
+    for (std::size_t first = 0; first < best_.size(); first += kStepQuestions) {
+      const std::size_t count = std::min(kStepQuestions, best_.size() - first);
+      product_transposed(
+          {.rows = static_cast<std::int64_t>(count), .columns = rows, .inner = width}, 1.0F,
+          {questions_.data() + first * width_, width}, {rows_.data(), width},
+          {scores_.data(), rows});
+      for (std::size_t q = 0; q < count; ++q) {
+        TopCandidates& best = best_[first + q];
+        const float* const scores = scores_.data() + q * ids_.size();
+        for (std::size_t i = 0; i < ids_.size(); ++i) {
+          if (scores[i] >= best.threshold()) best.offer({.id = ids_[i], .score = scores[i]});
+        }
       }
-      std::sort(best.begin(), best.end(), [](const Candidate& a, const Candidate& b) {
-        return a.score != b.score ? a.score > b.score : a.id < b.id;
-      });
-      if (best.size() > k_) best.resize(k_);
     }
     ids_.clear();
     rows_.clear();
   }
 
   std::size_t width_;
-  std::size_t k_;
   std::size_t block_rows_;
-  std::vector<float> questions_;              // (questions, width), unit rows
-  std::vector<std::vector<Candidate>> best_;  // of each question
-  std::vector<float> rows_;                   // of a block, unit rows
-  std::vector<std::uint64_t> ids_;            // of a block
-  std::vector<float> scores_;                 // (questions, k), of a block
-  std::vector<std::int64_t> positions_;       // in the block
+  std::vector<float> questions_;     // (questions, width), unit rows
+  std::vector<TopCandidates> best_;  // of each question
+  std::vector<float> rows_;          // of a block, unit rows
+  std::vector<std::uint64_t> ids_;   // of a block
+  std::vector<float> scores_;        // (questions of a step, rows of a block)
 };
 
 }  // namespace
@@ -97,7 +103,7 @@ Result<std::vector<std::vector<Candidate>>> search_exactly(const VectorSource& s
     return search.take();
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::kOutOfMemory, "no memory for an exact search");
-  } catch (const std::exception& error) {  // FAISS's
+  } catch (const std::exception& error) {  // length_error
     return Status(StatusCode::kInternal, fmt::format("an exact search failed: {}", error.what()));
   }
 }

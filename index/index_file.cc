@@ -9,7 +9,6 @@
 #include "core/bytes.h"
 #include "core/file.h"
 #include "core/macros.h"
-#include "core/thread_pool.h"
 
 namespace nestor::index {
 namespace {
@@ -22,7 +21,7 @@ constexpr std::uint64_t kHeadHashBytes = 8;
 constexpr std::uint32_t kMostIdentityBytes = 64 * 1024;
 // What one thread hashes at a time. STORED.
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
-// A second thread takes longer to start than the first one hashes that much.
+// A second thread takes longer to wake than the first one hashes that much.
 constexpr std::size_t kLeastPiecesForThreads = 4;
 
 std::string encode_identity(const IndexIdentity& identity) {
@@ -162,7 +161,7 @@ Result<std::string> checked_identity(const std::string& path, const IndexIdentit
 
 // The head of a file that is all in reach: identity and where the payload begins.
 Result<std::uint64_t> check_whole(const std::string& path, std::string_view all,
-                                  IndexIdentity& identity) {
+                                  IndexIdentity& identity, ThreadPool* pool) {
   if (all.size() < kFixedBytes + kHeadHashBytes) {
     return damaged(path, fmt::format("has {} bytes, the shortest has {}", all.size(),
                                      kFixedBytes + kHeadHashBytes));
@@ -180,7 +179,7 @@ Result<std::uint64_t> check_whole(const std::string& path, std::string_view all,
     return damaged(path, "its identity does not decode");
   }
   const std::string_view payload = all.substr(hashed_bytes + kHeadHashBytes);
-  if (index_payload_hash(payload) != head.payload_hash) {
+  if (index_payload_hash(payload, pool) != head.payload_hash) {
     return damaged(path,
                    fmt::format("the checksum of its {} bytes of rows is wrong", payload.size()));
   }
@@ -193,14 +192,20 @@ Status out_of_memory(const std::string& path) {
 
 }  // namespace
 
-std::uint64_t index_payload_hash(std::string_view payload) {
+std::uint64_t index_payload_hash(std::string_view payload, ThreadPool* pool) {
   const std::size_t pieces = (payload.size() + kPieceBytes - 1) / kPieceBytes;
   std::vector<std::uint64_t> hashes(pieces);
-  ThreadPool threads(pieces < kLeastPiecesForThreads ? 1 : 0);
-  threads.for_each(static_cast<std::int64_t>(pieces), [&](std::int64_t piece, int) {
+  const auto hash_piece = [&](std::int64_t piece, int) {
     const auto at = static_cast<std::size_t>(piece);
     hashes[at] = hash64(payload.substr(at * kPieceBytes, kPieceBytes));
-  });
+  };
+  if (pool != nullptr && pieces >= kLeastPiecesForThreads) {
+    pool->for_each(static_cast<std::int64_t>(pieces), hash_piece);
+  } else {
+    for (std::size_t piece = 0; piece < pieces; ++piece) {
+      hash_piece(static_cast<std::int64_t>(piece), 0);
+    }
+  }
   ByteWriter all;
   for (const std::uint64_t hash : hashes) all.u64(hash);
   return hash64(all.bytes());
@@ -305,12 +310,12 @@ std::uint64_t index_payload_offset(const IndexIdentity& identity) {
   return kFixedBytes + encode_identity(identity).size() + kHeadHashBytes;
 }
 
-Result<MappedIndexFile> map_index_file(const std::string& path) {
+Result<MappedIndexFile> map_index_file(const std::string& path, ThreadPool* pool) {
   try {
     NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path));
     IndexIdentity identity;
     const std::string_view all(file.bytes().data(), file.bytes().size());
-    NESTOR_ASSIGN_OR_RETURN(const std::uint64_t offset, check_whole(path, all, identity));
+    NESTOR_ASSIGN_OR_RETURN(const std::uint64_t offset, check_whole(path, all, identity, pool));
     return MappedIndexFile{std::move(identity), std::move(file), offset};
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory(path);

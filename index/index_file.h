@@ -10,6 +10,7 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/thread_pool.h"
 #include "nestor/status.h"
 
 namespace nestor::index {
@@ -28,8 +29,9 @@ struct IndexIdentity {
 };
 
 // The hash of the hashes of a payload's pieces of 4 MiB, so that threads can take part: one of them
-// gets half of what the memory gives. STORED. Throws std::bad_alloc.
-std::uint64_t index_payload_hash(std::string_view payload);
+// gets half of what the memory gives. Without a pool the calling thread does it alone.
+// STORED. Throws std::bad_alloc.
+std::uint64_t index_payload_hash(std::string_view payload, ThreadPool* pool = nullptr);
 
 // In words, the first field in which what a cache was built from differs from what the store says;
 // empty when they are equal.
@@ -80,8 +82,8 @@ struct MappedIndexFile {
     return {file.bytes().data() + payload_offset, file.bytes().size() - payload_offset};
   }
 };
-// Errors: those of read_index_file. Cost: one pass over the file at the checksum's speed, on all
-// processors where it is large.
-Result<MappedIndexFile> map_index_file(const std::string& path);
+// Errors: those of read_index_file. Cost: one pass over the file at the checksum's speed, on the
+// threads of `pool` where it is given and the file is large.
+Result<MappedIndexFile> map_index_file(const std::string& path, ThreadPool* pool = nullptr);
 
 }  // namespace nestor::index

@@ -51,23 +51,61 @@ struct LadderCodes::Owned {
     std::copy_n(words + layout.scan_words, layout.rest_words,
                 rest.get() + place * layout.rest_words);
   }
+  // `rows` of them, whole blocks. REQUIRES: `place` is a multiple of kBlockRows.
+  void copy(LadderLayout layout, std::int64_t place, const LadderSegment& from, std::int64_t rows) {
+    const std::int64_t blocked = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
+    std::copy_n(from.blocks, blocked * layout.scan_words, blocks.get() + place * layout.scan_words);
+    std::copy_n(from.rest, rows * layout.rest_words, rest.get() + place * layout.rest_words);
+    std::copy_n(from.ids, rows, ids.get() + place);
+  }
+  [[nodiscard]] LadderSegment segment(std::int64_t capacity, std::int64_t first) const {
+    return {.blocks = blocks.get(),
+            .rest = rest.get(),
+            .ids = ids.get(),
+            .rows = 0,
+            .capacity = capacity,
+            .first = first};
+  }
   AlignedWords blocks;
   AlignedWords rest;
   std::unique_ptr<std::uint64_t[]> ids;
   std::vector<std::uint32_t> places;  // of rows in lists
   std::vector<std::uint32_t> ranks;
+  std::atomic<std::int64_t> claimed{0};  // rows up to here belong to some version
 };
 
 LadderCodes::LadderCodes(LadderLayout layout) : layout_(layout) {
   NESTOR_CHECK(layout.scan_words > 0 && layout.rest_words >= 0, "a ladder without codes");
 }
 LadderCodes::~LadderCodes() = default;
-LadderCodes::LadderCodes(LadderCodes&&) noexcept = default;
-LadderCodes& LadderCodes::operator=(LadderCodes&&) noexcept = default;
+LadderCodes::LadderCodes(LadderCodes&& other) noexcept : layout_(other.layout_) {
+  *this = std::move(other);
+}
+LadderCodes& LadderCodes::operator=(LadderCodes&& other) noexcept {
+  layout_ = other.layout_;
+  segments_ = std::move(other.segments_);
+  owned_ = std::move(other.owned_);
+  has_tail_ = other.has_tail_;
+  growing_ = other.growing_;
+  claimed_end_ = other.claimed_end_;
+  next_ = std::move(other.next_);
+  next_capacity_ = other.next_capacity_;
+  blank_tail_ = std::move(other.blank_tail_);
+  tail_shared_ = other.tail_shared_.load();
+  file_ = std::move(other.file_);
+  live_ = std::move(other.live_);
+  list_begins_ = std::move(other.list_begins_);
+  row_count_ = other.row_count_;
+  dead_count_ = other.dead_count_;
+  removed_count_ = other.removed_count_;
+  last_id_ = other.last_id_;
+  return *this;
+}
 
 std::int64_t LadderCodes::memory_bytes() const {
   std::int64_t rows = 0;
   for (const LadderSegment& segment : segments_) rows += segment.capacity;
+  rows += next_ == nullptr ? 0 : next_capacity_;
   return rows * layout_.row_bytes() + 8 * listed_rows() +
          static_cast<std::int64_t>(live_.capacity() * 8 + list_begins_.capacity() * 4);
 }
@@ -79,14 +117,20 @@ std::int64_t LadderCodes::mapped_bytes() const {
   return rows * layout_.row_bytes() + (lists ? 8 * listed_rows() : 0);
 }
 
+std::int64_t LadderCodes::spare_rows() const {
+  const std::size_t at = segments_.size() - (has_tail_ ? 1 : 0);
+  const std::int64_t here =
+      growing_ ? segments_[at - 1].capacity - segments_[at - 1].rows : std::int64_t{0};
+  return here + (next_ == nullptr ? 0 : next_capacity_);
+}
+
 std::int64_t LadderCodes::bytes_with(std::int64_t more) const {
-  std::int64_t bytes = memory_bytes() - mapped_bytes();
-  const std::int64_t end =
-      segments_.empty() ? 0 : segments_.back().first + segments_.back().capacity;
-  const std::int64_t spare = end - row_count_;
-  if (more > spare) {
+  std::int64_t bytes = memory_bytes() - mapped_bytes() + kLiveBits * layout_.row_bytes();
+  const std::int64_t groups = (tail_rows() + more) / kLiveBits * kLiveBits;
+  const std::int64_t spare = spare_rows();
+  if (groups > spare) {
     const std::int64_t usual = std::clamp(row_count_ / 4, kLeastSegmentRows, kMostSegmentRows);
-    bytes += whole_words(std::max(usual, more - spare)) * kLiveBits * layout_.row_bytes();
+    bytes += whole_words(std::max(usual, groups - spare)) * kLiveBits * layout_.row_bytes();
   }
   // The marks grow by a quarter and are copied.
   return bytes + whole_words(row_count_ + more) * 8 * 5 / 4;
@@ -94,7 +138,7 @@ std::int64_t LadderCodes::bytes_with(std::int64_t more) const {
 
 std::int64_t LadderCodes::bytes_of(LadderLayout layout, std::int64_t row_count) {
   const std::int64_t spare = std::clamp(row_count / 4, kLeastSegmentRows, kMostSegmentRows);
-  return (row_count + spare) * layout.row_bytes() + whole_words(row_count) * 8 * 9 / 4;
+  return (row_count + spare + kLiveBits) * layout.row_bytes() + whole_words(row_count) * 8 * 9 / 4;
 }
 
 std::size_t LadderCodes::segment_of(std::int64_t position) const {
@@ -152,25 +196,15 @@ Status LadderCodes::reserve(std::int64_t row_count) {
             fmt::format("ladder codes: {} rows more than the {} there are; the most are {}",
                         row_count, row_count_, kMostRows)};
   }
-  const std::int64_t end =
-      segments_.empty() ? 0 : segments_.back().first + segments_.back().capacity;
-  const std::int64_t spare = end - row_count_;
+  if (row_count == 0) return {};
   try {
     const std::size_t words = static_cast<std::size_t>(whole_words(row_count_ + row_count));
     if (words > live_.capacity()) live_.reserve(std::max(words, live_.capacity() * 5 / 4));
-    if (row_count <= spare) return {};
-    const std::int64_t usual = std::clamp(row_count_ / 4, kLeastSegmentRows, kMostSegmentRows);
-    const std::int64_t capacity = whole_words(std::max(usual, row_count - spare)) * kLiveBits;
-    auto owned = std::make_shared<Owned>(layout_, capacity);
-    const LadderSegment segment{.blocks = owned->blocks.get(),
-                                .rest = owned->rest.get(),
-                                .ids = owned->ids.get(),
-                                .rows = 0,
-                                .capacity = capacity,
-                                .first = end};
-    owned_.reserve(owned_.size() + 1);
-    segments_.push_back(segment);
-    owned_.push_back(std::move(owned));
+    own_tail();
+    reserve_groups((tail_rows() + row_count) / kLiveBits * kLiveBits);
+    // A tail and a segment of groups at most come on.
+    segments_.reserve(segments_.size() + 2);
+    owned_.reserve(owned_.size() + 2);
   } catch (const std::exception&) {  // bad_alloc or length_error
     return {StatusCode::kOutOfMemory,
             fmt::format("ladder codes: no memory for {} rows more; free memory", row_count)};
@@ -178,20 +212,90 @@ Status LadderCodes::reserve(std::int64_t row_count) {
   return {};
 }
 
-void LadderCodes::append(std::uint64_t id, const std::uint32_t* words) {
-  while (filling_ < segments_.size() && segments_[filling_].rows == segments_[filling_].capacity) {
-    ++filling_;
+void LadderCodes::own_tail() {
+  if (has_tail_ && tail_shared_) {
+    auto own = std::make_shared<Owned>(layout_, kLiveBits);
+    LadderSegment& tail = segments_.back();
+    own->copy(layout_, 0, tail, tail.rows);
+    const LadderSegment same = own->segment(kLiveBits, tail.first);
+    const std::int64_t rows = tail.rows;
+    tail = same;
+    tail.rows = rows;
+    owned_.back() = std::move(own);
+    tail_shared_ = false;
   }
-  NESTOR_CHECK(filling_ < segments_.size(), "rows that were not reserved");
-  LadderSegment& segment = segments_[filling_];
-  Owned& owned = *owned_[filling_ - (segments_.size() - owned_.size())];
-  const std::int64_t at = segment.rows++;
+  if (!has_tail_ && blank_tail_ == nullptr) {
+    blank_tail_ = std::make_shared<Owned>(layout_, kLiveBits);
+  }
+}
+
+void LadderCodes::reserve_groups(std::int64_t rows) {
+  std::int64_t here = 0;
+  if (growing_) {
+    const std::size_t at = segments_.size() - (has_tail_ ? 2 : 1);
+    LadderSegment& segment = segments_[at];
+    Owned& owned = *owned_[owned_.size() - (has_tail_ ? 2 : 1)];
+    here = std::min(rows, segment.capacity - segment.rows);
+    const std::int64_t end = segment.rows + here;
+    std::int64_t expected = claimed_end_;
+    if (end > claimed_end_ && !owned.claimed.compare_exchange_strong(expected, end)) {
+      // Another version has gone on here: this segment ends where it does now.
+      here = claimed_end_ - segment.rows;
+      segment.capacity = claimed_end_;
+      growing_ = here > 0;
+    } else {
+      claimed_end_ = std::max(claimed_end_, end);
+    }
+  }
+  const std::int64_t left = rows - here;
+  if (left <= 0) return;
+  if (next_ == nullptr || left > next_capacity_) {
+    const std::int64_t usual = std::clamp(row_count_ / 4, kLeastSegmentRows, kMostSegmentRows);
+    const std::int64_t capacity = whole_words(std::max(usual, left)) * kLiveBits;
+    next_ = std::make_shared<Owned>(layout_, capacity);
+    next_capacity_ = capacity;
+  }
+  next_->claimed = std::max(next_->claimed.load(), left);
+}
+
+void LadderCodes::flush_tail() {
+  const LadderSegment full = segments_.back();
+  std::shared_ptr<Owned> tail = std::move(owned_.back());
+  segments_.pop_back();
+  owned_.pop_back();
+  has_tail_ = false;
+  if (!growing_ || segments_.back().rows == segments_.back().capacity) {
+    NESTOR_CHECK(next_ != nullptr, "rows that were not reserved");
+    segments_.push_back(next_->segment(next_capacity_, full.first));
+    claimed_end_ = next_->claimed;
+    owned_.push_back(std::move(next_));
+    growing_ = true;
+  }
+  LadderSegment& segment = segments_.back();
+  NESTOR_CHECK(segment.rows + full.rows <= claimed_end_, "rows that were not reserved");
+  owned_.back()->copy(layout_, segment.rows, full, full.rows);
+  segment.rows += full.rows;
+  blank_tail_ = std::move(tail);
+}
+
+void LadderCodes::append(std::uint64_t id, const std::uint32_t* words) {
+  if (!has_tail_) {
+    NESTOR_CHECK(blank_tail_ != nullptr, "rows that were not reserved");
+    segments_.push_back(blank_tail_->segment(kLiveBits, row_count_));
+    owned_.push_back(std::move(blank_tail_));
+    has_tail_ = true;
+    tail_shared_ = false;
+  }
+  LadderSegment& tail = segments_.back();
+  Owned& owned = *owned_.back();
+  const std::int64_t at = tail.rows++;
   owned.put(layout_, at, words);
   owned.ids[static_cast<std::size_t>(at)] = id;
   if (row_count_ % kLiveBits == 0) live_.push_back(0);
   live_.back() |= std::uint64_t{1} << (row_count_ % kLiveBits);
   ++row_count_;
   last_id_ = id;
+  if (tail.rows == kLiveBits) flush_tail();
 }
 
 bool LadderCodes::remove(std::uint64_t id) {
@@ -321,16 +425,20 @@ Status LadderCodes::adopt(std::span<const LadderSegment> segments,
     last_id_ = segment.ids[segment.rows - 1];
     segments_.push_back(segment);
   }
-  filling_ = segments_.size();
   return {};
 }
 
-Result<LadderCodes> LadderCodes::frozen() const {
+Result<LadderCodes> LadderCodes::version() const {
   try {
     LadderCodes same(layout_);
     same.segments_ = segments_;
     same.owned_ = owned_;
-    same.filling_ = filling_;
+    same.has_tail_ = has_tail_;
+    same.growing_ = growing_;
+    // What this one has claimed and not written yet stays its own.
+    same.claimed_end_ = growing_ ? segments_[segments_.size() - (has_tail_ ? 2 : 1)].rows : 0;
+    same.tail_shared_ = true;
+    tail_shared_ = true;
     same.file_ = file_;
     same.live_ = live_;
     same.list_begins_ = list_begins_;

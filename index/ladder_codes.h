@@ -3,13 +3,21 @@
 // candidate costs one read. Rows are appended to segments that never move; a mapped file may be the
 // first segment. A removed row keeps its place until the owner sweeps.
 //
+// A version (`version()`) shares the rows that are there and may be changed beside the original:
+// no byte that one version can see is written by another. Whole groups of 64 rows are shared; the
+// last rows, which do not fill a group, lie in a tail segment that each version copies before it
+// appends. Groups are appended behind those that other versions see, by the one version that has
+// claimed that place (Owned::claimed); another one that appends begins a segment of its own.
+//
 // A position counts rows from the first segment on, dead ones too; positions ascend with ids. Only
 // in a first segment that is sorted into lists (code_lists.h) do they not: there the rows of a list
 // lie together, within it by id, and two tables lead from the order of the ids to the places.
-// Threads: const calls at once; the others need the owner's exclusive lock.
+// Threads: const calls at once; other calls alone on their object, beside any use of other
+// versions.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -98,9 +106,9 @@ class LadderCodes {
   // Errors: kOutOfMemory.
   Status adopt(std::span<const LadderSegment> segments, std::vector<std::uint32_t> list_begins,
                std::unique_ptr<MappedFile> file);
-  // The rows as they are now, by sharing them: rows added to or removed from this one later are no
-  // part of it. For reading alone. Errors: kOutOfMemory. Cost: the marks.
-  [[nodiscard]] Result<LadderCodes> frozen() const;
+  // The rows as they are now, by sharing them: what is done to either one later does not show in
+  // the other. Errors: kOutOfMemory. Cost: copies the marks, one bit per row.
+  [[nodiscard]] Result<LadderCodes> version() const;
   // False when the mapped file was changed behind our back; its pages must not be touched then.
   [[nodiscard]] bool intact() const { return file_ == nullptr || file_->unchanged(); }
 
@@ -112,12 +120,27 @@ class LadderCodes {
   }
   Status put_sorted(const LadderCodes& from, std::span<const std::uint32_t> lists,
                     std::int64_t list_count);
+  [[nodiscard]] std::int64_t tail_rows() const { return has_tail_ ? segments_.back().rows : 0; }
+  // Rows that fit behind the whole groups without a new segment.
+  [[nodiscard]] std::int64_t spare_rows() const;
+  // Makes sure of `rows` more places for whole groups. May throw.
+  void reserve_groups(std::int64_t rows);
+  // A tail that no other version sees. May throw.
+  void own_tail();
+  // The full tail goes behind the whole groups.
+  void flush_tail();
 
   LadderLayout layout_;
   std::vector<LadderSegment> segments_;
-  std::vector<std::shared_ptr<Owned>> owned_;  // the last ones of segments_
-  std::size_t filling_ = 0;  // the segment that takes the next row; those after it are empty
-  std::shared_ptr<MappedFile> file_;  // that the first segments lie in, or null
+  std::vector<std::shared_ptr<Owned>> owned_;  // of the last ones of segments_, the tail's included
+  bool has_tail_ = false;                      // the last segment is a tail of less than 64 rows
+  bool growing_ = false;               // the segment before the tail, or the last one, may grow
+  std::int64_t claimed_end_ = 0;       // rows of it that this version may write
+  std::shared_ptr<Owned> next_;        // takes the groups once that one is full
+  std::int64_t next_capacity_ = 0;     // rows in next_
+  std::shared_ptr<Owned> blank_tail_;  // the memory of the next tail
+  mutable std::atomic<bool> tail_shared_{false};  // another version sees the tail
+  std::shared_ptr<MappedFile> file_;              // that the first segments lie in, or null
   std::vector<std::uint64_t> live_;
   std::vector<std::uint32_t> list_begins_;
   std::int64_t row_count_ = 0;  // the places between the rows in lists and the others too, as dead

@@ -225,7 +225,7 @@ class LadderFile {
  public:
   static Status write(const LadderIndex& index, const std::string& path,
                       const IndexIdentity& identity);
-  static Result<LadderIndex::Opened> open(const std::string& path);
+  static Result<LadderIndex::Opened> open(const std::string& path, ThreadPool* pool);
 
  private:
   static Status write_ids(const LadderIndex& index, const IndexFileWriter& file,
@@ -288,8 +288,9 @@ Status LadderFile::write_raw(const LadderIndex& index, const IndexFileWriter& fi
                              const Sections& at) {
   std::vector<float> raw;
   index.codes_.each_live([&](std::int64_t position) {
-    const auto from = index.raw_.begin() + position * index.shape_.width;
-    raw.insert(raw.end(), from, from + index.shape_.width);
+    const auto width = static_cast<std::size_t>(index.shape_.width);
+    const auto row = index.raw_.items().subspan(static_cast<std::size_t>(position) * width, width);
+    raw.insert(raw.end(), row.begin(), row.end());
   });
   return file.write(at.blocks, bytes_of(raw));
 }
@@ -374,7 +375,7 @@ Status LadderFile::read_lists(const std::string& path, std::string_view payload,
   auto lists = CodeLists::parse(payload.substr(at.centroids), head.shape.scan_width,
                                 static_cast<std::int64_t>(head.lists));
   if (!lists.ok()) return lists.status().with_context(path);
-  index.lists_ = std::move(lists).value();
+  index.lists_ = std::make_shared<const CodeLists>(std::move(lists).value());
   index.probe_rows_ = static_cast<std::int64_t>(head.probe_rows);
   return {};
 }
@@ -425,8 +426,8 @@ Status LadderFile::read_codes(const Sections& at, const FileHead& head, MappedIn
   return {};
 }
 
-Result<LadderIndex::Opened> LadderFile::open(const std::string& path) {
-  NESTOR_ASSIGN_OR_RETURN(MappedIndexFile mapped, map_index_file(path));
+Result<LadderIndex::Opened> LadderFile::open(const std::string& path, ThreadPool* pool) {
+  NESTOR_ASSIGN_OR_RETURN(MappedIndexFile mapped, map_index_file(path, pool));
   const std::string_view payload = mapped.payload();
   NESTOR_ASSIGN_OR_RETURN(const FileHead head, read_head(path, payload));
   const Sections at = sections_of(head, mapped.payload_offset);
@@ -458,7 +459,7 @@ Result<LadderIndex::Opened> LadderFile::open(const std::string& path) {
   if (quantizer.value().shape() != head.shape.code()) {
     return damaged(path, "its codes are of another shape than it says");
   }
-  index.quantizer_ = std::move(quantizer).value();
+  index.quantizer_ = std::make_shared<const CodeQuantizer>(std::move(quantizer).value());
   index.trained_count_ = static_cast<std::int64_t>(head.trained_count);
   std::vector<std::uint32_t> begins;
   if (head.content == Content::kLists) {
@@ -480,9 +481,9 @@ Status LadderIndex::save(const std::string& path, const IndexIdentity& identity)
   }
 }
 
-Result<LadderIndex::Opened> LadderIndex::open(const std::string& path) {
+Result<LadderIndex::Opened> LadderIndex::open(const std::string& path, ThreadPool* pool) {
   try {
-    return LadderFile::open(path);
+    return LadderFile::open(path, pool);
   } catch (const std::exception&) {  // bad_alloc or length_error
     return Status(StatusCode::kOutOfMemory, path + ": no memory to hold this ladder file");
   }

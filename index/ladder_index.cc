@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <exception>
 #include <new>
@@ -86,8 +87,16 @@ LadderLayout LadderShape::layout() const {
 }
 
 LadderIndex::LadderIndex(LadderShape shape)
-    : shape_(shape), kernels_(&scan_kernels()), codes_(shape.layout()) {
+    : shape_(shape),
+      kernels_(&scan_kernels()),
+      codes_(shape.layout()),
+      generation_(next_generation()) {
   NESTOR_CHECK(shape.valid(), "a ladder of a shape that does not exist");
+}
+
+std::uint64_t LadderIndex::next_generation() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
 }
 
 std::int64_t LadderIndex::live_count() const { return codes_.live_count(); }
@@ -98,8 +107,8 @@ bool LadderIndex::wants_training() const {
 }
 
 std::int64_t LadderIndex::memory_bytes() const {
-  return codes_.memory_bytes() + static_cast<std::int64_t>(raw_.capacity() * sizeof(float)) +
-         (lists_.has_value() ? lists_->memory_bytes() : 0);
+  return codes_.memory_bytes() + static_cast<std::int64_t>(raw_.memory_bytes()) +
+         (has_lists() ? lists_->memory_bytes() : 0);
 }
 
 Status LadderIndex::check_rows(std::span<const std::uint64_t> ids,
@@ -155,35 +164,34 @@ Status LadderIndex::add_raw(std::span<const std::uint64_t> ids, std::span<const 
   if (total < kTrainRows) {
     const std::vector<std::uint32_t> none(static_cast<std::size_t>(shape_.code().words()));
     NESTOR_RETURN_IF_ERROR(codes_.reserve(static_cast<std::int64_t>(ids.size())));
-    raw_.reserve(std::max(raw_.size() + rows.size(), 2 * raw_.size()));
+    raw_.reserve(rows.size());
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      raw_.insert(raw_.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * width),
-                  rows.begin() + static_cast<std::ptrdiff_t>((i + 1) * width));
-      normalize(std::span(raw_).last(width));
+      const std::span<float> row = raw_.extend(width);
+      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * width), width, row.begin());
+      normalize(row);
       codes_.append(ids[i], none.data());
     }
     return {};
   }
-  std::vector<float> sample = raw_;
+  std::vector<float> sample(raw_.items().begin(), raw_.items().end());
   const std::vector<float> more = sample_of(rows, width);
   sample.insert(sample.end(), more.begin(), more.end());
   LadderIndex next(shape_);
   next.kernels_ = kernels_;
-  next.quantizer_.emplace(shape_.code(), sample, width);
+  next.quantizer_ = std::make_shared<const CodeQuantizer>(shape_.code(), sample, width);
   std::vector<std::uint64_t> kept;
   std::vector<float> kept_rows;
   for (std::int64_t position = 0; position < codes_.row_count(); ++position) {
     const std::uint64_t id = codes_.id_at(position);
     if (codes_.find(id) < 0) continue;
     kept.push_back(id);
-    const auto row = raw_.begin() + position * shape_.width;
-    kept_rows.insert(kept_rows.end(), row, row + shape_.width);
+    const auto row = raw_.items().subspan(static_cast<std::size_t>(position) * width, width);
+    kept_rows.insert(kept_rows.end(), row.begin(), row.end());
   }
   NESTOR_RETURN_IF_ERROR(next.codes_.reserve(total));
   NESTOR_RETURN_IF_ERROR(next.add_codes(kept, kept_rows));
   NESTOR_RETURN_IF_ERROR(next.add_codes(ids, rows));
   next.trained_count_ = total;
-  next.generation_ = generation_ + 1;
   next.most_bytes_ = most_bytes_;
   *this = std::move(next);
   return {};
@@ -209,7 +217,7 @@ Result<LadderIndex> LadderIndex::build(LadderShape shape, const VectorSource& so
     }));
     NESTOR_RETURN_IF_ERROR(failed);
     if (static_cast<std::int64_t>(sample.seen()) >= kTrainRows) {
-      built.quantizer_.emplace(shape.code(), sample.rows(), width);
+      built.quantizer_ = std::make_shared<const CodeQuantizer>(shape.code(), sample.rows(), width);
     }
     NESTOR_RETURN_IF_ERROR(source.scan(0, [&](std::uint64_t id, std::span<const float> row) {
       if (!wide_enough(id, row)) return false;
@@ -229,7 +237,7 @@ void LadderIndex::remove(std::span<const std::uint64_t> ids) {
   const std::int64_t dead = codes_.row_count() - codes_.live_count();
   // Without codes the rows lie by position and there are few of them: they wait for the training.
   if (!trained() || dead * kSweepDivisor <= codes_.row_count() || !may_sweep()) return;
-  if (codes_.sweep().ok()) ++generation_;
+  if (codes_.sweep().ok()) generation_ = next_generation();
 }
 
 Result<LadderFilter> LadderIndex::filter(std::span<const std::uint64_t> ids) const {

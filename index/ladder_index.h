@@ -10,12 +10,12 @@
 //
 // From kListRows rows on a scan of all of them is slow: `wants_lists` says so, and the owner sorts
 // them into lists, of which a search looks through the nearest:
-//     snapshot()            under the lock that searches take: cheap
-//     with_lists(snapshot)  with no lock, in the background
+//     version()             cheap
+//     with_lists(version)   with no lock, in the background
 //     catch_up(current)     under the lock that writers take, then the new one takes its place
 // Rows added later are scanned whatever their list, until there are enough to want lists again.
 //
-// Threads: const calls at once; the others need the owner's exclusive lock.
+// Threads: const calls at once; the others alone on their object, beside any use of other versions.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,7 @@
 #include "index/ladder_codes.h"
 #include "index/list_sorter.h"
 #include "index/scan_kernels.h"
+#include "index/shared_array.h"
 #include "index/vector_source.h"
 #include "nestor/status.h"
 
@@ -104,9 +105,9 @@ class LadderIndex {
   [[nodiscard]] std::optional<std::uint64_t> last_id() const;
   // Whether the row is live. Cost: a search by halves.
   [[nodiscard]] bool contains(std::uint64_t id) const { return codes_.find(id) >= 0; }
-  [[nodiscard]] bool trained() const { return quantizer_.has_value(); }
+  [[nodiscard]] bool trained() const { return quantizer_ != nullptr; }
   [[nodiscard]] bool wants_training() const;
-  [[nodiscard]] bool has_lists() const { return lists_.has_value(); }
+  [[nodiscard]] bool has_lists() const { return lists_ != nullptr; }
   // Rows in the lists that a search looks through by default; 0: in all.
   [[nodiscard]] std::int64_t probe_rows() const { return probe_rows_; }
   // At least so many rows, and no lists, or a quarter as many rows outside of them.
@@ -123,7 +124,8 @@ class LadderIndex {
   // Dead rows are swept out only where that holds no more of our own than so many bytes; otherwise
   // they stay masked until the codes are written to a file. 0: no limit.
   void limit_memory(std::int64_t most_bytes) { most_bytes_ = most_bytes; }
-  // Changes whenever positions move: filters made before are refused then.
+  // Changes whenever positions move: filters made before are refused then. No two indexes of this
+  // process but versions of one have the same.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
 
   // `rows` (ids, width). Ids ascend and are above all earlier ones. All or nothing.
@@ -135,17 +137,17 @@ class LadderIndex {
   // Removes what is not live in `current`: after a `build` beside it, before taking its place.
   void remove_missing(const LadderIndex& current);
 
-  // The rows as they are now, shared and not copied, for with_lists: what is done to this one later
-  // does not show there. Errors: kOutOfMemory. Cost: a bit a row.
-  [[nodiscard]] Result<LadderIndex> snapshot() const;
-  // A new index of the rows of a snapshot, sorted into lists, checked against the scan of all rows:
+  // The rows as they are now, shared and not copied: what is done to either one later does not show
+  // in the other. Errors: kOutOfMemory. Cost: copies one bit per row.
+  [[nodiscard]] Result<LadderIndex> version() const;
+  // A new index of the rows of `from`, sorted into lists, checked against the scan of all rows:
   // the lists looked through hold .95 of what that finds by the codes alone for made-up queries,
   // which is .99 of the exact best for real ones. Where that takes half of all rows, searches go on
   // looking through all. `stopped` (may be empty) is asked now and then.
   // Errors: kFailedPrecondition (untrained or empty), kDataLoss (its mapped file was changed),
   // kCancelled, kOutOfMemory, kInternal.
   // Cost: about 10 us a row, one thread; the memory of another index and 8 bytes a row.
-  static Result<LadderIndex> with_lists(const LadderIndex& snapshot, const ListOptions& options,
+  static Result<LadderIndex> with_lists(const LadderIndex& from, const ListOptions& options,
                                         const std::function<bool()>& stopped = {});
   // Removes what is not live in `current` and adds the codes of its rows above last_id(): after
   // with_lists, before taking its place. Errors: kFailedPrecondition (`current` has other codes: it
@@ -182,11 +184,12 @@ class LadderIndex {
                                                            ThreadPool* pool) const;
 
   // The live rows' codes as a file (removed rows are left out), and back: mapped, every byte
-  // checked, so that opening costs a checksum. STORED: storage/FORMAT.md, section "Ladder files".
-  // Errors: those of index_file. After any of them of `open`: build anew.
+  // checked, so that opening costs a checksum, on the threads of `pool` where it is given.
+  // STORED: storage/FORMAT.md, section "Ladder files". Errors: those of index_file. After any of
+  // them of `open`: build anew.
   Status save(const std::string& path, const IndexIdentity& identity) const;
   struct Opened;
-  static Result<Opened> open(const std::string& path);
+  static Result<Opened> open(const std::string& path, ThreadPool* pool = nullptr);
 
   // For tests: the kernels to use in place of the machine's best.
   void use_kernels(const ScanKernels& kernels) { kernels_ = &kernels; }
@@ -209,16 +212,18 @@ class LadderIndex {
                     std::span<std::vector<Candidate>> results, LadderTrace& trace) const;
   Status check_lists(const std::function<bool()>& stopped);
   [[nodiscard]] bool may_sweep() const;
+  static std::uint64_t next_generation();
 
   LadderShape shape_;
   const ScanKernels* kernels_;
-  std::optional<CodeQuantizer> quantizer_;
+  // Shared by all versions, as are the lists.
+  std::shared_ptr<const CodeQuantizer> quantizer_;
   LadderCodes codes_;       // untrained: ids and marks alone have a meaning
-  std::vector<float> raw_;  // (codes_.row_count(), width) unit rows while untrained
+  SharedArray<float> raw_;  // (codes_.row_count(), width) unit rows while untrained
   std::int64_t trained_count_ = 0;
-  std::optional<CodeLists> lists_;
+  std::shared_ptr<const CodeLists> lists_;
   std::int64_t probe_rows_ = 0;  // rows in the lists that a search looks through; 0: in all
-  std::uint64_t generation_ = 1;
+  std::uint64_t generation_;
   std::int64_t most_bytes_ = 0;  // 0: no limit
 };
 

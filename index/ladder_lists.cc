@@ -66,48 +66,48 @@ bool LadderIndex::wants_lists(std::int64_t least_rows) const {
   return !has_lists() || unlisted * kUnlistedDivisor > codes_.row_count();
 }
 
-Result<LadderIndex> LadderIndex::snapshot() const {
+Result<LadderIndex> LadderIndex::version() const {
   try {
     LadderIndex same(shape_);
     same.kernels_ = kernels_;
     same.quantizer_ = quantizer_;
-    NESTOR_ASSIGN_OR_RETURN(same.codes_, codes_.frozen());
+    NESTOR_ASSIGN_OR_RETURN(same.codes_, codes_.version());
     same.raw_ = raw_;
     same.trained_count_ = trained_count_;
     same.lists_ = lists_;
     same.probe_rows_ = probe_rows_;
     same.generation_ = generation_;
+    same.most_bytes_ = most_bytes_;
     return same;
   } catch (const std::exception&) {  // bad_alloc or length_error
-    return out_of_memory("look at the rows as they are");
+    return out_of_memory("share the rows with another version");
   }
 }
 
-Result<LadderIndex> LadderIndex::with_lists(const LadderIndex& snapshot, const ListOptions& options,
+Result<LadderIndex> LadderIndex::with_lists(const LadderIndex& from, const ListOptions& options,
                                             const std::function<bool()>& stopped) {
-  if (!snapshot.trained() || snapshot.live_count() == 0) {
+  if (!from.trained() || from.live_count() == 0) {
     return Status(
         StatusCode::kFailedPrecondition,
         fmt::format("ladder index: {} rows {} cannot be sorted into lists; add {} or more",
-                    snapshot.live_count(), snapshot.trained() ? "" : "without codes", kTrainRows));
+                    from.live_count(), from.trained() ? "" : "without codes", kTrainRows));
   }
-  if (!snapshot.codes_.intact()) {
+  if (!from.codes_.intact()) {
     return Status(StatusCode::kDataLoss,
                   "ladder index: its mapped file was changed by another process; build it anew "
                   "from the store");
   }
   NESTOR_ASSIGN_OR_RETURN(SortedIntoLists sorted,
-                          sort_into_lists(snapshot.codes_, *snapshot.quantizer_, *snapshot.kernels_,
-                                          snapshot.shape_.scan_width, options, stopped));
+                          sort_into_lists(from.codes_, *from.quantizer_, *from.kernels_,
+                                          from.shape_.scan_width, options, stopped));
   try {
-    LadderIndex made(snapshot.shape_);
-    made.kernels_ = snapshot.kernels_;
-    made.quantizer_ = snapshot.quantizer_;
-    made.trained_count_ = snapshot.trained_count_;
-    made.generation_ = snapshot.generation_ + 1;
-    NESTOR_ASSIGN_OR_RETURN(made.codes_, LadderCodes::sorted(snapshot.codes_, sorted.list_of_row,
-                                                             sorted.lists.count()));
-    made.lists_ = std::move(sorted.lists);
+    LadderIndex made(from.shape_);
+    made.kernels_ = from.kernels_;
+    made.quantizer_ = from.quantizer_;
+    made.trained_count_ = from.trained_count_;
+    NESTOR_ASSIGN_OR_RETURN(
+        made.codes_, LadderCodes::sorted(from.codes_, sorted.list_of_row, sorted.lists.count()));
+    made.lists_ = std::make_shared<const CodeLists>(std::move(sorted.lists));
     NESTOR_RETURN_IF_ERROR(made.check_lists(stopped));
     return made;
   } catch (const std::exception&) {  // bad_alloc or length_error
@@ -193,7 +193,7 @@ Status LadderIndex::catch_up(const LadderIndex& current) {
       codes_.append(current.codes_.id_at(position), words.data());
     }
     if (current.last_id().has_value()) codes_.pass_id(*current.last_id());
-    generation_ = std::max(generation_, current.generation_) + 1;
+    generation_ = next_generation();
     return {};
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("catch up with the rows added meanwhile");

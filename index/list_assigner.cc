@@ -15,9 +15,7 @@ constexpr std::int64_t kChunkRows = 1024;
 }  // namespace
 
 ListAssigner::ListAssigner(const CodeQuantizer& quantizer, const ScanKernels& kernels, int width)
-    : Index(width, faiss::METRIC_INNER_PRODUCT),
-      kernels_(kernels),
-      shape_{.width = width, .bits = quantizer.shape().bits} {
+    : kernels_(kernels), shape_{.width = width, .bits = quantizer.shape().bits} {
   const CodeShape whole = quantizer.shape();
   const std::vector<std::uint32_t> zeros(static_cast<std::size_t>(whole.words()));
   const std::vector<std::uint32_t> ones(zeros.size(), ~0U);
@@ -28,28 +26,22 @@ ListAssigner::ListAssigner(const CodeQuantizer& quantizer, const ScanKernels& ke
   const float most = static_cast<float>((1 << whole.bits) - 1);
   for (std::size_t c = 0; c < steps_.size(); ++c) {
     steps_[c] = (steps_[c] - lowest_[c]) / most;
-    inverses_.push_back(1 / steps_[c]);
   }
 }
 
-void ListAssigner::add(idx_t n, const float* x) {
-  const std::size_t width = static_cast<std::size_t>(d);
+void ListAssigner::set_centroids(std::span<const float> centroids) {
+  centroids_.clear();
+  const std::size_t width = static_cast<std::size_t>(shape_.width);
   std::vector<double> values(width);
-  for (idx_t i = 0; i < n; ++i, x += d) {
+  for (std::size_t at = 0; at + width <= centroids.size(); at += width) {
     double offset = 0;
     for (std::size_t c = 0; c < width; ++c) {
-      values[c] = double{x[c]} * steps_[c];
-      offset += double{x[c]} * lowest_[c];
+      values[c] = double{centroids[at + c]} * steps_[c];
+      offset += double{centroids[at + c]} * lowest_[c];
     }
     centroids_.push_back(integer_query(shape_, values));
     centroids_.back().offset = static_cast<float>(offset);
   }
-  ntotal = static_cast<idx_t>(centroids_.size());
-}
-
-void ListAssigner::reset() {
-  centroids_.clear();
-  ntotal = 0;
 }
 
 void ListAssigner::assign_chunk(const std::uint32_t* blocks, std::int64_t rows, float* scores,
@@ -87,7 +79,7 @@ void ListAssigner::assign_chunk(const std::uint32_t* blocks, std::int64_t rows, 
 
 void ListAssigner::assign_blocks(const std::uint32_t* blocks, std::int64_t rows,
                                  std::uint32_t* lists) const {
-  NESTOR_CHECK(ntotal > 0, "rows to be assigned to no centroids");
+  NESTOR_CHECK(!centroids_.empty(), "vectors to be assigned to no centroids");
   std::array<float, kChunkRows> scores;
   const std::int64_t padded = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
   for (std::int64_t first = 0; first < padded; first += kChunkRows) {
@@ -96,50 +88,15 @@ void ListAssigner::assign_blocks(const std::uint32_t* blocks, std::int64_t rows,
   }
 }
 
-void ListAssigner::search(idx_t n, const float* x, idx_t k, float* distances, idx_t* labels,
-                          const faiss::SearchParameters*) const {
-  NESTOR_CHECK(k == 1 && ntotal > 0, "a list assigner knows the nearest centroid alone");
-  const std::size_t words = static_cast<std::size_t>(shape_.words());
-  const float most = static_cast<float>((1 << shape_.bits) - 1);
-  std::vector<std::uint8_t> codes(words * 32 / static_cast<std::size_t>(shape_.bits));
-  std::vector<std::uint32_t> row(words);
-  std::vector<std::uint32_t> blocks(words * kChunkRows);
-  std::vector<std::uint32_t> lists(kChunkRows);
-  std::vector<float> scores(kChunkRows);
-  for (idx_t first = 0; first < n; first += kChunkRows) {
-    const idx_t rows = std::min<idx_t>(kChunkRows, n - first);
-    for (idx_t i = 0; i < rows; ++i) {
-      const float* from = x + (first + i) * d;
-      for (std::size_t c = 0; c < static_cast<std::size_t>(d); ++c) {
-        const float level = (from[c] - lowest_[c]) * inverses_[c];
-        codes[c] = static_cast<std::uint8_t>(std::clamp(level + 0.5F, 0.0F, most));
-      }
-      pack_codes(shape_, codes.data(), row.data());
-      std::uint32_t* block = blocks.data() +
-                             static_cast<std::size_t>(i / kBlockRows) * words * kBlockRows +
-                             i % kBlockRows;
-      for (std::size_t word = 0; word < words; ++word) block[word * kBlockRows] = row[word];
-    }
-    const idx_t padded = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
-    assign_chunk(blocks.data(), padded, scores.data(), lists.data());
-    std::copy_n(scores.begin(), rows, distances + first);
-    std::copy_n(lists.begin(), rows, labels + first);
-  }
-}
-
-std::size_t ListAssigner::sa_code_size() const { return static_cast<std::size_t>(shape_.bytes()); }
-
-void ListAssigner::sa_decode(idx_t n, const std::uint8_t* bytes, float* x) const {
-  const std::size_t width = static_cast<std::size_t>(d);
+// Byte by byte of a word and plane by plane, as codes lie (code_quantizer.h).
+void ListAssigner::add_decoded(const std::uint32_t* code, std::span<float> sum) const {
   const std::uint32_t mask = (1U << shape_.bits) - 1;
-  // Byte by byte of a word and plane by plane, as codes lie (code_quantizer.h).
-  for (idx_t i = 0; i < n; ++i, x += d) {
-    std::size_t c = 0;
-    for (int word = 0; word < shape_.words(); ++word, bytes += sizeof(std::uint32_t)) {
-      for (int shift = 0; shift < 8; shift += shape_.bits) {
-        for (std::size_t lane = 0; lane < 4 && c < width; ++lane, ++c) {
-          x[c] = lowest_[c] + static_cast<float>(bytes[lane] >> shift & mask) * steps_[c];
-        }
+  std::size_t c = 0;
+  for (int word = 0; word < shape_.words(); ++word) {
+    for (int shift = 0; shift < 8; shift += shape_.bits) {
+      for (int lane = 0; lane < 4 && c < sum.size(); ++lane, ++c) {
+        const std::uint32_t level = code[word] >> (8 * lane + shift) & mask;
+        sum[c] += lowest_[c] + static_cast<float>(level) * steps_[c];
       }
     }
   }

@@ -1,11 +1,8 @@
-// ListAssigner: which of many centroids each coded row is nearest to, by the kernels that score a
-// query against codes with the centroids as the queries. As a faiss::Index of those centroids it
-// is what faiss::Clustering assigns with, and what decodes its sample. Rows are the scanned words
-// of their codes, `width` components. FAISS's exceptions pass through: index/ catches them.
+// ListAssigner: which of many centroids each coded vector is nearest to, by the kernels that score
+// a query against codes with the centroids as the queries. Vectors are the scanned words of their
+// codes, `width` components. Throws std::bad_alloc: list_sorter.cc catches it.
 // Threads: const calls at once.
 #pragma once
-
-#include <faiss/Index.h>
 
 #include <cstdint>
 #include <span>
@@ -15,24 +12,21 @@
 
 namespace nestor::index {
 
-class ListAssigner : public faiss::Index {
+class ListAssigner {
  public:
   // Of the first `width` components of the codes of `quantizer`.
   ListAssigner(const CodeQuantizer& quantizer, const ScanKernels& kernels, int width);
 
+  // The centroids, (count, width); the nearest is the one of the greatest inner product.
+  void set_centroids(std::span<const float> centroids);
+
   // Rows of whole blocks (scan_kernels.h) into (rows) numbers of centroids; of equally near ones
   // the first. Cost: about 1 ns a row and centroid at 256 components of 1 bit.
-  // REQUIRES: ntotal > 0; room in `lists` for whole blocks.
+  // REQUIRES: there are centroids; room in `lists` for whole blocks.
   void assign_blocks(const std::uint32_t* blocks, std::int64_t rows, std::uint32_t* lists) const;
 
-  // The centroids, (n, width); the nearest is the one of the greatest inner product.
-  void add(idx_t n, const float* x) override;
-  void reset() override;
-  // REQUIRES: k is 1. Encodes `x` and assigns: rows that sa_decode has made come out as they were.
-  void search(idx_t n, const float* x, idx_t k, float* distances, idx_t* labels,
-              const faiss::SearchParameters* params = nullptr) const override;
-  [[nodiscard]] std::size_t sa_code_size() const override;
-  void sa_decode(idx_t n, const std::uint8_t* bytes, float* x) const override;
+  // Adds what a code stands for to `sum` (width).
+  void add_decoded(const std::uint32_t* code, std::span<float> sum) const;
 
  private:
   void assign_chunk(const std::uint32_t* blocks, std::int64_t rows, float* scores,
@@ -42,7 +36,6 @@ class ListAssigner : public faiss::Index {
   CodeShape shape_;
   std::vector<float> lowest_;  // what code 0 of each component decodes to
   std::vector<float> steps_;   // and how much further each next code
-  std::vector<float> inverses_;
   std::vector<CodeQuery> centroids_;
 };
 

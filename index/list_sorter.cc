@@ -1,14 +1,14 @@
 #include "index/list_sorter.h"
 
-#include <faiss/Clustering.h>
-
 #include <algorithm>
 #include <cmath>
 #include <exception>
 #include <numeric>
+#include <random>
 #include <string>
 
 #include "core/check.h"
+#include "core/vector_math.h"
 #include "index/list_assigner.h"
 
 namespace nestor::index {
@@ -21,6 +21,18 @@ constexpr std::int64_t kSampleRowsPerCell = 256;
 constexpr std::int64_t kSampleRowsPerList = 64;
 // Rows encoded at once.
 constexpr std::size_t kStepRows = 4096;
+// How far the two halves of a split cluster are moved apart, of each component.
+constexpr float kSplitDistance = 1.0F / 1024;
+
+// k of `from`, in an order that is the same on every machine.
+std::vector<std::uint32_t> choose(std::vector<std::uint32_t> from, std::size_t k) {
+  std::mt19937 random(1234);
+  for (std::size_t i = 0; i < k; ++i) {
+    std::swap(from[i], from[i + random() % (from.size() - i)]);
+  }
+  from.resize(k);
+  return from;
+}
 
 class ListSorter {
  public:
@@ -43,7 +55,7 @@ class ListSorter {
     std::vector<std::uint32_t> all(positions_.size());
     std::iota(all.begin(), all.end(), 0U);
     cell_centroids_ = k_means(all, cells, kSampleRowsPerCell);
-    set_centroids(cell_centroids_);
+    assigner_.set_centroids(cell_centroids_);
     std::vector<std::uint32_t> cell_of_row(all.size());
     assign(all, [&](std::uint32_t row, std::uint32_t cell) { cell_of_row[row] = cell; });
     rows_of_cell_.resize(static_cast<std::size_t>(cells));
@@ -73,7 +85,7 @@ class ListSorter {
       }
     }
     if (numbers.empty()) return;
-    set_centroids(centroids);
+    assigner_.set_centroids(centroids);
     assign(rows_of_cell_[cell],
            [&](std::uint32_t row, std::uint32_t at) { list_of_row_[row] = numbers[at]; });
   }
@@ -92,32 +104,58 @@ class ListSorter {
     return row_.data();
   }
 
-  void set_centroids(const std::vector<float>& centroids) {
-    assigner_.reset();
-    assigner_.add(static_cast<faiss::Index::idx_t>(centroids.size() / width_), centroids.data());
-  }
-
-  // Of a sample spread evenly over `rows`, unit vectors.
+  // Spherical k-means over a sample spread evenly over `rows`: (count, width) unit vectors. The
+  // same rows give the same centroids. One thread.
   std::vector<float> k_means(const std::vector<std::uint32_t>& rows, std::int64_t count,
                              std::int64_t sample_rows) {
-    count = std::min(count, static_cast<std::int64_t>(rows.size()));
-    const std::size_t taken = std::min(rows.size(), static_cast<std::size_t>(count * sample_rows));
-    std::vector<std::uint8_t> sample(taken * assigner_.sa_code_size());
-    for (std::size_t i = 0; i < taken; ++i) {
-      const auto* from = reinterpret_cast<const std::uint8_t*>(code(rows[i * rows.size() / taken]));
-      std::copy_n(from, assigner_.sa_code_size(),
-                  sample.begin() + static_cast<std::ptrdiff_t>(i * assigner_.sa_code_size()));
+    const std::size_t k = std::min(rows.size(), static_cast<std::size_t>(count));
+    std::vector<std::uint32_t> sample(
+        std::min(rows.size(), k * static_cast<std::size_t>(sample_rows)));
+    for (std::size_t i = 0; i < sample.size(); ++i)
+      sample[i] = rows[i * rows.size() / sample.size()];
+    std::vector<float> centroids(k * width_);
+    const std::vector<std::uint32_t> first = choose(sample, k);
+    for (std::size_t i = 0; i < k; ++i) assigner_.add_decoded(code(first[i]), of(centroids, i));
+    std::vector<std::int64_t> sizes(k);
+    for (int iteration = 0; iteration < options_.iterations; ++iteration) {
+      normalize_all(centroids);
+      assigner_.set_centroids(centroids);
+      std::fill(centroids.begin(), centroids.end(), 0.0F);
+      std::fill(sizes.begin(), sizes.end(), 0);
+      assign(sample, [&](std::uint32_t row, std::uint32_t nearest) {
+        assigner_.add_decoded(code(row), of(centroids, nearest));
+        ++sizes[nearest];
+      });
+      split_for_empty(centroids, sizes);
     }
-    faiss::ClusteringParameters parameters;
-    parameters.niter = options_.iterations;
-    parameters.spherical = true;
-    parameters.min_points_per_centroid = 1;  // fewer than that make FAISS print
-    parameters.max_points_per_centroid = static_cast<int>(sample_rows) + 1;
-    faiss::Clustering clustering(static_cast<int>(width_), static_cast<int>(count), parameters);
-    assigner_.reset();
-    clustering.train_encoded(static_cast<faiss::Index::idx_t>(taken), sample.data(), &assigner_,
-                             assigner_);
-    return std::move(clustering.centroids);
+    normalize_all(centroids);
+    return centroids;
+  }
+
+  [[nodiscard]] std::span<float> of(std::vector<float>& centroids, std::size_t at) const {
+    return std::span(centroids).subspan(at * width_, width_);
+  }
+
+  void normalize_all(std::vector<float>& centroids) const {
+    for (std::size_t i = 0; i < centroids.size() / width_; ++i) normalize(of(centroids, i));
+  }
+
+  // A cluster that got nothing takes half of the largest one: both sums, a little apart.
+  void split_for_empty(std::vector<float>& centroids, std::vector<std::int64_t>& sizes) const {
+    for (std::size_t empty = 0; empty < sizes.size(); ++empty) {
+      if (sizes[empty] > 0) continue;
+      const auto largest = std::max_element(sizes.begin(), sizes.end());
+      const std::span<float> from =
+          of(centroids, static_cast<std::size_t>(largest - sizes.begin()));
+      const std::span<float> to = of(centroids, empty);
+      for (std::size_t c = 0; c < width_; ++c) {
+        const float apart = c % 2 == 0 ? kSplitDistance : -kSplitDistance;
+        to[c] = from[c] * (1 + apart);
+        from[c] *= 1 - apart;
+      }
+      sizes[empty] = *largest / 2;
+      *largest -= sizes[empty];
+    }
   }
 
   void assign(const std::vector<std::uint32_t>& rows,
@@ -199,7 +237,7 @@ Result<SortedIntoLists> sort_into_lists(const LadderCodes& codes, const CodeQuan
     return sorter.take();
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::kOutOfMemory, "ladder index: no memory to sort into lists");
-  } catch (const std::exception& error) {  // faiss::FaissException
+  } catch (const std::exception& error) {  // length_error
     return Status(StatusCode::kInternal,
                   std::string("ladder index: sorting into lists failed: ") + error.what());
   }

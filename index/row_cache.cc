@@ -15,6 +15,7 @@
 #include "core/vector_math.h"
 #include "index/code_quantizer.h"
 #include "index/scan_choice.h"
+#include "index/shared_array.h"
 #include "index/top_candidates.h"
 
 namespace nestor::index {
@@ -64,23 +65,24 @@ struct RowCache::Segment {
   // stopped.
   std::size_t find(std::span<const std::uint64_t> sorted, std::size_t next,
                    std::vector<std::uint32_t>& places) const {
+    const std::span<const std::uint64_t> all = ids.items();
     places.clear();
     // Places asked of memory that far ahead: they are spread over all of it.
     constexpr std::size_t kAhead = 8;
     // Ids without gaps, which is the rule, are where they are expected; with gaps, before that.
     const auto expected_of = [&](std::uint64_t id) {
-      const std::uint64_t most = std::min<std::uint64_t>(id - ids.front(), ids.size() - 1);
-      return ids.begin() + static_cast<std::ptrdiff_t>(most);
+      const std::uint64_t most = std::min<std::uint64_t>(id - all.front(), all.size() - 1);
+      return all.begin() + static_cast<std::ptrdiff_t>(most);
     };
-    auto from = ids.begin();
-    while (next < sorted.size() && places.size() < kBlock && sorted[next] <= ids.back()) {
+    auto from = all.begin();
+    while (next < sorted.size() && places.size() < kBlock && sorted[next] <= all.back()) {
       if (next + kAhead < sorted.size()) __builtin_prefetch(&*expected_of(sorted[next + kAhead]));
       const auto expected = expected_of(sorted[next]);
       from = *expected == sorted[next] ? expected : std::lower_bound(from, expected, sorted[next]);
       if (*from != sorted[next]) break;
-      places.push_back(static_cast<std::uint32_t>(from - ids.begin()));
-      __builtin_prefetch(&scales[places.back()]);
-      __builtin_prefetch(&checksums[places.back()]);
+      places.push_back(static_cast<std::uint32_t>(from - all.begin()));
+      __builtin_prefetch(scales.data() + places.back());
+      __builtin_prefetch(checksums.data() + places.back());
       ++next;
     }
     return next;
@@ -109,51 +111,78 @@ struct RowCache::Segment {
         (checked[row / 64].load(std::memory_order_relaxed) >> (row % 64) & 1) != 0) {
       return true;
     }
-    if (checksum(row_codes, words) != checksums[row]) return false;
+    if (checksum(row_codes, words) != checksums.data()[row]) return false;
     if (row / 64 < checked.size()) {
       checked[row / 64].fetch_or(std::uint64_t{1} << (row % 64), std::memory_order_relaxed);
     }
     return true;
   }
 
-  std::vector<std::uint64_t> ids;
-  std::vector<float> scales;   // of a level
-  std::vector<float> squares;  // squared lengths of the rows as they came
-  std::vector<std::uint32_t> checksums;
-  std::vector<std::uint32_t> own;    // (rows, words), or empty where mapped
+  [[nodiscard]] std::size_t size() const { return ids.size(); }
+  [[nodiscard]] std::uint64_t last_id() const { return ids.items().back(); }
+  // Room for so many more rows. Throws std::bad_alloc.
+  void reserve(std::size_t rows, std::size_t words) {
+    ids.reserve(rows);
+    scales.reserve(rows);
+    squares.reserve(rows);
+    checksums.reserve(rows);
+    own.reserve(rows * words);
+  }
+  // REQUIRES: reserved.
+  void append(std::uint64_t id, float scale, float square, std::uint32_t sum,
+              std::span<const std::uint32_t> row_codes) {
+    ids.append({&id, 1});
+    scales.append({&scale, 1});
+    squares.append({&square, 1});
+    checksums.append({&sum, 1});
+    own.append(row_codes);
+  }
+  [[nodiscard]] std::size_t memory_bytes() const {
+    return ids.memory_bytes() + scales.memory_bytes() + squares.memory_bytes() +
+           checksums.memory_bytes() + own.memory_bytes() + 8 * checked.size();
+  }
+
+  SharedArray<std::uint64_t> ids;
+  SharedArray<float> scales;   // of a level
+  SharedArray<float> squares;  // squared lengths of the rows as they came
+  SharedArray<std::uint32_t> checksums;
+  SharedArray<std::uint32_t> own;    // (rows, words), or empty where mapped
   std::unique_ptr<MappedFile> file;  // or null
   IndexIdentity identity;            // where mapped
-  // One bit a row whose checksum was right; of a mapped file, else empty.
+  // One bit per row whose checksum was right; of a mapped file, else empty.
   mutable std::vector<std::atomic<std::uint64_t>> checked;
 };
 
-RowCache::RowCache(int width, Metric metric) : width_(width), metric_(metric) {
+RowCache::RowCache(int width, Metric metric)
+    : width_(width), metric_(metric), tail_(std::make_unique<Segment>()) {
   NESTOR_CHECK(width > 0 && width <= kMostCodeWidth, "a row cache of a width that does not exist");
 }
 RowCache::~RowCache() = default;
 RowCache::RowCache(RowCache&&) noexcept = default;
 RowCache& RowCache::operator=(RowCache&&) noexcept = default;
+RowCache::RowCache(const RowCache& other)
+    : width_(other.width_),
+      metric_(other.metric_),
+      segments_(other.segments_),
+      tail_(std::make_unique<Segment>()) {
+  tail_->ids = other.tail_->ids;
+  tail_->scales = other.tail_->scales;
+  tail_->squares = other.tail_->squares;
+  tail_->checksums = other.tail_->checksums;
+  tail_->own = other.tail_->own;
+}
 
 std::int64_t RowCache::row_count() const {
-  std::size_t count = 0;
-  for (const auto& segment : segments_) count += segment->ids.size();
+  std::size_t count = tail_->size();
+  for (const auto& segment : segments_) count += segment->size();
   return static_cast<std::int64_t>(count);
 }
 
-std::int64_t RowCache::tail_count() const {
-  return segments_.empty() || segments_.back()->file != nullptr
-             ? 0
-             : static_cast<std::int64_t>(segments_.back()->ids.size());
-}
+std::int64_t RowCache::tail_count() const { return static_cast<std::int64_t>(tail_->size()); }
 
 std::int64_t RowCache::memory_bytes() const {
-  std::size_t bytes = 0;
-  for (const auto& s : segments_) {
-    bytes += 8 * s->ids.capacity() +
-             4 * (s->scales.capacity() + s->squares.capacity() + s->checksums.capacity() +
-                  s->own.capacity()) +
-             8 * s->checked.size();
-  }
+  std::size_t bytes = tail_->memory_bytes();
+  for (const auto& segment : segments_) bytes += segment->memory_bytes();
   return static_cast<std::int64_t>(bytes);
 }
 
@@ -167,17 +196,18 @@ Status RowCache::add(std::span<const std::uint64_t> ids, std::span<const float> 
             fmt::format("row cache: {} ids of width {} need {} finite values, {} were given",
                         ids.size(), width, ids.size() * width, rows.size())};
   }
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const bool first = i == 0 && row_count() == 0;
-    const std::uint64_t before = i > 0 ? ids[i - 1] : first ? 0 : segments_.back()->ids.back();
-    if (!first && ids[i] <= before) {
+  std::optional<std::uint64_t> before = last_id();
+  for (const std::uint64_t id : ids) {
+    if (before.has_value() && id <= *before) {
       return {StatusCode::kInvalidArgument,
-              fmt::format("row cache: row id {} comes after {}; ids must ascend", ids[i], before)};
+              fmt::format("row cache: row id {} comes after {}; ids must ascend", id, *before)};
     }
+    before = id;
   }
-  if (ids.empty()) return {};
   try {
-    auto next = std::make_unique<Segment>();
+    tail_->reserve(ids.size(), words);
+    std::vector<std::uint32_t> coded(words);
+    std::vector<std::uint8_t> levels(words * 4);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto row = rows.subspan(i * width, width);
       const double square = dot(row, row);
@@ -185,34 +215,14 @@ Status RowCache::add(std::span<const std::uint64_t> ids, std::span<const float> 
       float most = 0;
       for (const float value : row) most = std::max(most, std::abs(value));
       const float inverse = most > 0 ? kMostLevel / most : 0;
-      std::vector<std::uint32_t> coded(words);
-      std::vector<std::uint8_t> levels(words * 4);
       for (std::size_t d = 0; d < width; ++d) {
         levels[d] = static_cast<std::uint8_t>(std::lround(row[d] * inverse) + kMiddle);
       }
+      std::fill(coded.begin(), coded.end(), 0U);
       pack_codes({.width = width_, .bits = 8}, levels.data(), coded.data());
-      next->ids.push_back(ids[i]);
-      next->scales.push_back(static_cast<float>(most / kMostLevel * unit));
-      next->squares.push_back(static_cast<float>(square));
-      next->checksums.push_back(checksum(coded.data(), words));
-      next->own.insert(next->own.end(), coded.begin(), coded.end());
+      tail_->append(ids[i], static_cast<float>(most / kMostLevel * unit),
+                    static_cast<float>(square), checksum(coded.data(), words), coded);
     }
-    if (tail_count() == 0) {
-      segments_.push_back(std::move(next));
-      return {};
-    }
-    Segment& tail = *segments_.back();
-    const auto join = [](auto& to, const auto& from) {
-      const std::size_t needed = to.size() + from.size();
-      if (needed > to.capacity()) to.reserve(std::max(needed, to.capacity() * 2));
-      return [&to, &from] { to.insert(to.end(), from.begin(), from.end()); };
-    };
-    const auto a = join(tail.ids, next->ids);
-    const auto b = join(tail.scales, next->scales);
-    const auto c = join(tail.squares, next->squares);
-    const auto d = join(tail.checksums, next->checksums);
-    const auto e = join(tail.own, next->own);
-    a(), b(), c(), d(), e();
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("add rows");
   }
@@ -220,14 +230,14 @@ Status RowCache::add(std::span<const std::uint64_t> ids, std::span<const float> 
 }
 
 std::optional<std::uint64_t> RowCache::last_id() const {
+  if (tail_->size() > 0) return tail_->last_id();
   if (segments_.empty()) return {};
-  return segments_.back()->ids.back();
+  return segments_.back()->last_id();
 }
 
 std::vector<RowSegment> RowCache::segments() const {
   std::vector<RowSegment> all;
   for (const auto& segment : segments_) {
-    if (segment->file == nullptr) continue;
     std::string path = segment->file->path();
     path.resize(path.size() - kRowsEnding.size());
     all.push_back({.path = std::move(path), .identity = segment->identity});
@@ -241,18 +251,17 @@ Status RowCache::copy_rows(const Segment& from, const std::function<bool(std::ui
   if (from.file != nullptr && !from.file->unchanged()) {
     return damaged(from.file->path(), "it was changed by another process");
   }
-  for (std::size_t i = 0; i < from.ids.size(); ++i) {
-    if (!live(from.ids[i])) continue;
+  to.reserve(from.size(), words);
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const std::uint64_t id = from.ids.data()[i];
+    if (!live(id)) continue;
     const std::uint32_t* const row = from.codes() + i * words;
-    if (checksum(row, words) != from.checksums[i]) {
+    if (checksum(row, words) != from.checksums.data()[i]) {
       return damaged(from.file == nullptr ? "row cache" : from.file->path(),
-                     fmt::format("the checksum of row {} is wrong", from.ids[i]));
+                     fmt::format("the checksum of row {} is wrong", id));
     }
-    to.ids.push_back(from.ids[i]);
-    to.scales.push_back(from.scales[i]);
-    to.squares.push_back(from.squares[i]);
-    to.checksums.push_back(from.checksums[i]);
-    to.own.insert(to.own.end(), row, row + words);
+    to.append(id, from.scales.data()[i], from.squares.data()[i], from.checksums.data()[i],
+              {row, words});
   }
   return {};
 }
@@ -260,10 +269,10 @@ Status RowCache::copy_rows(const Segment& from, const std::function<bool(std::ui
 Status RowCache::gather_tail(std::int64_t most_rows,
                              const std::function<bool(std::uint64_t)>& live) {
   if (tail_count() == 0) return {};
-  std::size_t first = segments_.size() - 1;
-  std::size_t gathered = segments_.back()->ids.size();
+  std::size_t first = segments_.size();
+  std::size_t gathered = tail_->size();
   while (first > 0) {
-    const std::size_t before = segments_[first - 1]->ids.size();
+    const std::size_t before = segments_[first - 1]->size();
     if (before >= 2 * gathered || gathered + before > static_cast<std::size_t>(most_rows)) break;
     gathered += before;
     --first;
@@ -273,8 +282,9 @@ Status RowCache::gather_tail(std::int64_t most_rows,
     for (std::size_t i = first; i < segments_.size(); ++i) {
       NESTOR_RETURN_IF_ERROR(copy_rows(*segments_[i], live, *tail));
     }
+    NESTOR_RETURN_IF_ERROR(copy_rows(*tail_, live, *tail));
     segments_.resize(first);
-    if (!tail->ids.empty()) segments_.push_back(std::move(tail));
+    tail_ = std::move(tail);
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("gather small segments");
   }
@@ -286,45 +296,60 @@ Status RowCache::write_tail(const std::string& path, const IndexIdentity& identi
     return {StatusCode::kFailedPrecondition, path + ": there are no new rows to write"};
   }
   try {
-    const Segment& tail = *segments_.back();
+    const Segment& tail = *tail_;
+    const std::span<const std::uint32_t> codes = tail.own.items();
     // The rows first: without the other file they mean nothing.
     NESTOR_RETURN_IF_ERROR(
         write_file_atomic(path + std::string(kRowsEnding),
-                          {reinterpret_cast<const char*>(tail.own.data()), tail.own.size() * 4}));
+                          {reinterpret_cast<const char*>(codes.data()), codes.size() * 4}));
     ByteWriter writer;
     writer.raw(kMagic);
     writer.u32(static_cast<std::uint32_t>(width_));
     writer.u32(static_cast<std::uint32_t>(metric_));
-    writer.u64(tail.ids.size());
-    for (const std::uint64_t id : tail.ids) writer.u64(id);
-    writer.floats(tail.scales);
-    writer.floats(tail.squares);
-    for (const std::uint32_t sum : tail.checksums) writer.u32(sum);
+    writer.u64(tail.size());
+    for (const std::uint64_t id : tail.ids.items()) writer.u64(id);
+    writer.floats(tail.scales.items());
+    writer.floats(tail.squares.items());
+    for (const std::uint32_t sum : tail.checksums.items()) writer.u32(sum);
     return write_index_file(path, {identity, writer.take()});
   } catch (const std::exception&) {  // bad_alloc or length_error
     return out_of_memory("write rows");
   }
 }
 
-Status RowCache::map_tail(const std::string& path, const IndexIdentity& identity) {
-  if (tail_count() == 0) {
-    return {StatusCode::kFailedPrecondition, path + ": there are no new rows to map"};
+Status RowCache::map_tail(const std::string& path, const IndexIdentity& identity,
+                          std::int64_t row_count) {
+  if (row_count <= 0 || row_count > tail_count()) {
+    return {StatusCode::kFailedPrecondition,
+            fmt::format("{}: {} rows are to be mapped, there are {} new ones", path, row_count,
+                        tail_count())};
   }
   try {
-    Segment& tail = *segments_.back();
+    const auto rows = static_cast<std::size_t>(row_count);
+    const std::size_t words = (static_cast<std::size_t>(width_) + 3) / 4;
     NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path + std::string(kRowsEnding)));
-    if (file.bytes().size() != tail.own.size() * 4) {
+    if (file.bytes().size() != rows * words * 4) {
       return damaged(
-          path, fmt::format("{} bytes, {} were written", file.bytes().size(), tail.own.size() * 4));
+          path, fmt::format("{} bytes, {} were written", file.bytes().size(), rows * words * 4));
     }
-    tail.identity = identity;
-    tail.checked = std::vector<std::atomic<std::uint64_t>>((tail.ids.size() + 63) / 64);
-    tail.file = std::make_unique<MappedFile>(std::move(file));
-    std::vector<std::uint32_t>().swap(tail.own);  // `= {}` would keep its memory
-    tail.ids.shrink_to_fit();
-    tail.scales.shrink_to_fit();
-    tail.squares.shrink_to_fit();
-    tail.checksums.shrink_to_fit();
+    auto mapped = std::make_shared<Segment>();
+    auto rest = std::make_unique<Segment>();
+    rest->reserve(tail_->size() - rows, words);
+    const auto part = [rows](const auto& from, auto& first, auto& last) {
+      first.reserve(rows);
+      first.append(from.items().first(rows));
+      last.append(from.items().subspan(rows));
+    };
+    part(tail_->ids, mapped->ids, rest->ids);
+    part(tail_->scales, mapped->scales, rest->scales);
+    part(tail_->squares, mapped->squares, rest->squares);
+    part(tail_->checksums, mapped->checksums, rest->checksums);
+    rest->own.append(tail_->own.items().subspan(rows * words));
+    mapped->identity = identity;
+    mapped->checked = std::vector<std::atomic<std::uint64_t>>((rows + 63) / 64);
+    mapped->file = std::make_unique<MappedFile>(std::move(file));
+    segments_.push_back(std::move(mapped));
+    tail_ = std::move(rest);
   } catch (const std::exception&) {  // bad_alloc
     return out_of_memory("map rows");
   }
@@ -351,22 +376,21 @@ Result<IndexIdentity> RowCache::open_segment(const std::string& path) {
     if (count == 0 || reader.rest().size() % 20 != 0 || reader.rest().size() / 20 != count) {
       return damaged(path, fmt::format("{} bytes for {} rows of 20", reader.rest().size(), count));
     }
-    auto segment = std::make_unique<Segment>();
-    segment->ids.resize(count);
-    segment->scales.resize(count);
-    segment->squares.resize(count);
-    segment->checksums.resize(count);
-    for (std::uint64_t& id : segment->ids) reader.u64(id);
-    reader.floats(segment->scales);
-    reader.floats(segment->squares);
-    for (std::uint32_t& sum : segment->checksums) reader.u32(sum);
+    auto segment = std::make_shared<Segment>();
+    segment->reserve(count, 0);
+    const std::span<std::uint64_t> ids = segment->ids.extend(count);
+    const std::span<float> scales = segment->scales.extend(count);
+    const std::span<float> squares = segment->squares.extend(count);
+    for (std::uint64_t& id : ids) reader.u64(id);
+    reader.floats(scales);
+    reader.floats(squares);
+    for (std::uint32_t& sum : segment->checksums.extend(count)) reader.u32(sum);
     for (std::uint64_t i = 0; i < count; ++i) {
       const bool ascends =
-          i > 0 ? segment->ids[i] > segment->ids[i - 1]
-                : segments_.empty() || segment->ids[0] > segments_.back()->ids.back();
-      if (!ascends || !std::isfinite(segment->scales[i]) || !std::isfinite(segment->squares[i])) {
-        return damaged(path, fmt::format("row id {} stands out of order or has no finite scale",
-                                         segment->ids[i]));
+          i > 0 ? ids[i] > ids[i - 1] : segments_.empty() || ids[0] > segments_.back()->last_id();
+      if (!ascends || !std::isfinite(scales[i]) || !std::isfinite(squares[i])) {
+        return damaged(path,
+                       fmt::format("row id {} stands out of order or has no finite scale", ids[i]));
       }
     }
     NESTOR_ASSIGN_OR_RETURN(MappedFile file, MappedFile::open(path + std::string(kRowsEnding)));
@@ -410,11 +434,13 @@ Result<std::vector<Candidate>> RowCache::rank(std::span<const float> query,
     std::vector<std::uint32_t> fetched;
     std::vector<std::int32_t> sums(kBlock);
     std::size_t next = 0;
-    for (const auto& segment : segments_) {
+    const std::size_t parts = segments_.size() + (tail_->size() > 0 ? 1 : 0);
+    for (std::size_t part = 0; part < parts; ++part) {
+      const Segment* const segment = part < segments_.size() ? segments_[part].get() : tail_.get();
       if (segment->file != nullptr && !segment->file->unchanged()) {
         return damaged(segment->file->path(), "it was changed by another process");
       }
-      while (next < sorted.size() && sorted[next] <= segment->ids.back()) {
+      while (next < sorted.size() && sorted[next] <= segment->last_id()) {
         next = segment->find(sorted, next, rows);
         if (rows.empty()) break;
         NESTOR_RETURN_IF_ERROR(segment->fetch(rows, words, reading, fetched));
@@ -429,16 +455,18 @@ Result<std::vector<Candidate>> RowCache::rank(std::span<const float> query,
         for (std::size_t i = 0; i < rows.size(); ++i) {
           const std::uint32_t row = rows[i];
           if (!segment->sound(codes + (reading ? i : row) * words, words, row)) {
-            return damaged(segment->file == nullptr ? "row cache" : segment->file->path(),
-                           fmt::format("the checksum of row {} is wrong", segment->ids[row]));
+            return damaged(
+                segment->file == nullptr ? "row cache" : segment->file->path(),
+                fmt::format("the checksum of row {} is wrong", segment->ids.data()[row]));
           }
-          double score = static_cast<double>(coded.step) * segment->scales[row] *
+          double score = static_cast<double>(coded.step) * segment->scales.data()[row] *
                          (static_cast<double>(sums[i]) - offset);
-          if (metric_ == Metric::kL2) score = 2 * score - segment->squares[row] - query_square;
-          best.offer({.id = segment->ids[row], .score = static_cast<float>(score)});
+          if (metric_ == Metric::kL2)
+            score = 2 * score - segment->squares.data()[row] - query_square;
+          best.offer({.id = segment->ids.data()[row], .score = static_cast<float>(score)});
         }
       }
-      if (next < sorted.size() && sorted[next] <= segment->ids.back()) break;
+      if (next < sorted.size() && sorted[next] <= segment->last_id()) break;
     }
     if (next < sorted.size()) {
       return Status(StatusCode::kNotFound,

@@ -8,7 +8,9 @@
 // `gather_tail` meets them.
 // STORED: storage/FORMAT.md, section "Row caches".
 //
-// Threads: const calls at once; the others need the owner's exclusive lock.
+// A copy shares the rows; what is done to either one later does not show in the other.
+//
+// Threads: const calls at once; the others alone on their object, beside any use of copies.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +45,8 @@ class RowCache {
   // REQUIRES: width from 1 to kMostCodeWidth.
   RowCache(int width, Metric metric);
   ~RowCache();
+  // Throws std::bad_alloc. Cost: a pointer per segment.
+  RowCache(const RowCache& other);
   RowCache(RowCache&&) noexcept;
   RowCache& operator=(RowCache&&) noexcept;
 
@@ -68,9 +72,10 @@ class RowCache {
   // Writes the tail as a segment. Errors: those of write_index_file; kFailedPrecondition (there is
   // no tail).
   Status write_tail(const std::string& path, const IndexIdentity& identity) const;
-  // Maps what write_tail wrote, of the same tail, and lets go of the memory. Errors: kIoError,
-  // kDataLoss, kOutOfMemory; then the tail stays in memory.
-  Status map_tail(const std::string& path, const IndexIdentity& identity);
+  // Maps what write_tail wrote of this one or of an earlier copy of it: the first `row_count` rows
+  // of the tail, whose memory this one lets go. Errors: kIoError, kDataLoss, kOutOfMemory,
+  // kFailedPrecondition (the tail has fewer rows); then the tail stays in memory.
+  Status map_tail(const std::string& path, const IndexIdentity& identity, std::int64_t row_count);
   // Joins a segment on. Errors: kDataLoss (damaged, of another width or metric, ids not above those
   // there), those of read_index_file.
   Result<IndexIdentity> open_segment(const std::string& path);
@@ -94,7 +99,8 @@ class RowCache {
                    Segment& to) const;
   int width_;
   Metric metric_;
-  std::vector<std::unique_ptr<Segment>> segments_;  // the last one may be the tail in memory
+  std::vector<std::shared_ptr<const Segment>> segments_;  // mapped, oldest first
+  std::unique_ptr<Segment> tail_;                         // in memory; may be empty
 };
 
 }  // namespace nestor::index

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 #include "core/macros.h"
 
@@ -15,7 +16,7 @@ constexpr std::int64_t kNumberBytes = 20;
 
 CollectionIndex::CollectionIndex(int full_width, bool matryoshka, Metric metric)
     : prefixes_(full_width, matryoshka, !matryoshka, metric),
-      rows_damaged_(std::make_unique<std::atomic<bool>>(false)) {
+      rows_damaged_(std::make_shared<std::atomic<bool>>(false)) {
   if (matryoshka) codes_.emplace(index::default_ladder_shape(full_width, matryoshka));
 }
 
@@ -42,6 +43,25 @@ std::int64_t CollectionIndex::build_bytes(int full_width, bool matryoshka, const
          kNumberBytes * size.row_count;
 }
 
+Result<CollectionIndex> CollectionIndex::version() const {
+  try {
+    CollectionIndex same(prefixes_.full_width(), has_codes());
+    same.prefixes_ = index::WidthLadder(prefixes_);
+    if (has_codes()) {
+      NESTOR_ASSIGN_OR_RETURN(same.codes_, codes_->version());
+    }
+    same.calibration_ = calibration_;
+    if (rows() != nullptr) {
+      same.rows_ = std::make_unique<CachedRows>(*rows_);
+      same.rows_damaged_ = rows_damaged_;
+    }
+    same.most_bytes_ = most_bytes_;
+    return same;
+  } catch (const std::exception&) {  // bad_alloc or length_error
+    return Status(StatusCode::kOutOfMemory, "no memory for another version of an index");
+  }
+}
+
 void CollectionIndex::put_codes(index::LadderIndex codes) {
   codes_ = std::move(codes);
   codes_->limit_memory(most_bytes_);
@@ -53,8 +73,9 @@ void CollectionIndex::limit_memory(std::int64_t most_bytes) {
 }
 
 void CollectionIndex::put_rows(CachedRows rows) {
+  auto sound = std::make_shared<std::atomic<bool>>(false);
   rows_ = std::make_unique<CachedRows>(std::move(rows));
-  *rows_damaged_ = false;
+  rows_damaged_ = std::move(sound);
 }
 
 Result<std::vector<index::Candidate>> CollectionIndex::search_codes(

@@ -4,7 +4,10 @@
 // else. All parts hold the same rows; the row cache beside the codes, which cuts candidates down
 // before their exact scores are read from the store, may also hold removed ones.
 //
-// Threads: const calls at once; the others need the owner's exclusive lock.
+// A version (`version()`) shares the rows; what is done to either one later does not show in the
+// other. What searches use never changes: a writer changes a version of it and publishes that.
+//
+// Threads: const calls at once; the others alone on their object, beside any use of other versions.
 #pragma once
 
 #include <atomic>
@@ -49,6 +52,9 @@ class CollectionIndex {
   // The most that `build` holds, and the numbers beside the cached rows that follow.
   static std::int64_t build_bytes(int full_width, bool matryoshka, const IndexSize& size);
 
+  // Errors: kOutOfMemory. Cost: copies one bit per row and part.
+  [[nodiscard]] Result<CollectionIndex> version() const;
+
   [[nodiscard]] bool has_codes() const { return codes_.has_value(); }
   // REQUIRES: has_codes().
   [[nodiscard]] const index::LadderIndex& codes() const { return *codes_; }
@@ -71,8 +77,8 @@ class CollectionIndex {
     return rows_ != nullptr && !*rows_damaged_ ? rows_.get() : nullptr;
   }
   void put_rows(CachedRows rows);
-  // A search met damage: rows() is null from then on. May be called beside other const calls; true
-  // the first time.
+  // A search met damage: rows() is null from then on, in all versions with the same row cache. May
+  // be called beside other const calls; true the first time.
   [[nodiscard]] bool distrust_rows() const { return !rows_damaged_->exchange(true); }
   // The best `plan.candidate_count` of the codes, cut as cut_candidates does. Where their scores
   // say that rows further down may belong to the best `wanted`, and the plan is not the caller's
@@ -133,8 +139,8 @@ class CollectionIndex {
   std::optional<index::LadderIndex> codes_;
   index::Calibration calibration_;
   std::unique_ptr<CachedRows> rows_;
-  std::unique_ptr<std::atomic<bool>> rows_damaged_;
-  std::int64_t most_bytes_ = 0;  // of the codes; 0: no limit
+  std::shared_ptr<std::atomic<bool>> rows_damaged_;  // of this row cache, in all versions
+  std::int64_t most_bytes_ = 0;                      // of the codes; 0: no limit
 };
 
 }  // namespace nestor::query

@@ -1,5 +1,6 @@
 #include "nestor/database.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <utility>
@@ -8,48 +9,57 @@
 #include "query/cache_check.h"
 #include "query/database_call.h"
 #include "query/database_impl.h"
-#include "query/expiry.h"
-#include "query/input_check.h"
-#include "query/open_database.h"
-#include "storage/manifest.h"
+#include "storage/backup.h"
+#include "storage/bundle.h"
 
 namespace nestor {
 
 using query::guarded;
 using query::moved_from;
 
-namespace {
+Database::Impl::Impl() : owner(::getpid()) {}
 
-std::string precision_of(const storage::Collection& collection) {
-  if (collection.rows_by_mode.empty()) return collection.external ? "external" : "";
-  if (collection.rows_by_mode.size() > 1) return "mixed";
-  switch (static_cast<storage::NumericMode>(collection.rows_by_mode.begin()->first)) {
-    case storage::NumericMode::kF32:
-      return "f32";
-    case storage::NumericMode::kExternal:
-      return "external";
-    case storage::NumericMode::kBf16:
-      return "bf16";
-    case storage::NumericMode::kInt8:
-      return "int8";
+Database::Impl::~Impl() {
+  if (::getpid() != owner) {
+    // After fork() RocksDB's threads are not in this process, and its destructor would wait for
+    // them.
+    static_cast<void>(parts.release());
+    return;
   }
-  return "unknown";
+  if (!gate.closed()) static_cast<void>(guarded([&] { return close(); }));
 }
 
-CollectionStats stats_of(const storage::Collection& collection) {
-  return {.name = collection.name,
-          .documents = collection.documents,
-          .passages = collection.passages,
-          .width = collection.width,
-          .space = collection.external ? "external" : collection.space,
-          .model = collection.model,
-          .precision = precision_of(collection),
-          .metric = collection.metric,
-          .text_bytes = collection.text_bytes,
-          .truncated_passages = collection.truncated_passages};
+Status Database::Impl::check(const query::CallGate::Pass& pass) const {
+  if (::getpid() != owner) {
+    return {StatusCode::kFailedPrecondition,
+            fmt::format("this database was opened by process {}; a fork of it cannot use the "
+                        "handle. Open the database again in process {}",
+                        owner, ::getpid())};
+  }
+  if (pass.entered()) return {};
+  return {StatusCode::kFailedPrecondition, "this database was closed; open it again"};
 }
 
-}  // namespace
+Status Database::Impl::close() {
+  if (gate.inside()) {
+    return {StatusCode::kFailedPrecondition,
+            "a callback cannot close the database whose call it belongs to; close it once that "
+            "call has returned"};
+  }
+  if (!gate.close()) return {StatusCode::kFailedPrecondition, "this database is closed already"};
+  if (parts == nullptr) return {};
+  const Status saved = guarded([&] {
+    parts->indexes.stop();
+    return parts->indexes.save(parts->writer.changed());
+  });
+  // A cache that cannot be saved loses nothing: the next open makes it anew.
+  if (!saved.ok()) {
+    parts->context.log(LogLevel::kWarning,
+                       "the index cache could not be saved: " + saved.message());
+  }
+  parts.reset();
+  return {};
+}
 
 namespace query {
 
@@ -63,12 +73,13 @@ Result<Database> open_database(const std::string& path, const OpenOptions& optio
                                                    .read_only = options.read_only,
                                                    .log = options.log,
                                                    .memory_bytes = budget.store}));
-    auto impl =
-        std::make_unique<Database::Impl>(std::move(store), std::move(encoder), options, budget);
-    impl->thread_count = options.embedder.thread_count;
-    impl->list_rows = upkeep.list_rows;
-    NESTOR_RETURN_IF_ERROR(impl->complete_postings());
-    NESTOR_RETURN_IF_ERROR(remove_caches_of_the_gone(*impl->store, *impl->current_view()));
+    auto impl = std::make_unique<Database::Impl>();
+    impl->parts = std::make_unique<Database::Impl::Parts>(std::move(store), std::move(encoder),
+                                                          options, budget, upkeep);
+    NESTOR_RETURN_IF_ERROR(impl->parts->writer.complete_postings());
+    DatabaseContext& context = impl->parts->context;
+    NESTOR_RETURN_IF_ERROR(
+        remove_caches_of_the_gone(*context.store, *context.published.get()->view));
     return Database(std::move(impl));
   });
 }
@@ -90,29 +101,24 @@ Database::~Database() = default;
 Result<bool> Database::create_collection(const std::string& name,
                                          const CollectionOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->create_collection(name, options); });
+  return guarded([&] { return impl_->parts->writer.create_collection(name, options); });
 }
 
 Status Database::set_attribute(const std::string& collection, const std::string& name,
                                const std::string& value) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->set_attribute(collection, name, value); });
+  return guarded([&] { return impl_->parts->writer.set_attribute(collection, name, value); });
 }
 
 Result<std::string> Database::attribute(const std::string& collection,
                                         const std::string& name) const {
   NESTOR_ENTER();
-  return guarded([&]() -> Result<std::string> {
-    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*impl_->current_view(), collection));
-    if (!found.has_value()) return std::string();
-    const auto attribute = found->attributes.find(name);
-    return attribute == found->attributes.end() ? std::string() : attribute->second;
-  });
+  return guarded([&] { return impl_->parts->reader.attribute(collection, name); });
 }
 
 Result<AddReport> Database::add(std::span<const Document> documents, const AddOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->add(documents, options); });
+  return guarded([&] { return impl_->parts->writer.add(documents, options); });
 }
 
 Result<AddReport> Database::add(const std::vector<Document>& documents, const AddOptions& options) {
@@ -122,7 +128,7 @@ Result<AddReport> Database::add(const std::vector<Document>& documents, const Ad
 Result<std::int64_t> Database::remove(std::span<const std::string> keys,
                                       const RemoveOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->and_erased(impl_->remove(keys, options), options); });
+  return guarded([&] { return impl_->parts->writer.remove(keys, options); });
 }
 
 Result<std::int64_t> Database::remove(const std::vector<std::string>& keys,
@@ -132,50 +138,23 @@ Result<std::int64_t> Database::remove(const std::vector<std::string>& keys,
 
 Result<std::int64_t> Database::remove_matching(const Filter& filter, const RemoveOptions& options) {
   NESTOR_ENTER();
-  return guarded([&]() -> Result<std::int64_t> {
-    if (filter.empty()) {
-      return Status(StatusCode::kInvalidArgument,
-                    "the filter says nothing and would remove every document; say which, or "
-                    "`key exists` for all");
-    }
-    return impl_->and_erased(impl_->change_documents(options.collection,
-                                                     [&](const auto& source, const auto& commit) {
-                                                       return query::remove_matching(
-                                                           source, filter, commit, options.stop);
-                                                     }),
-                             options);
-  });
+  return guarded([&] { return impl_->parts->writer.remove_matching(filter, options); });
 }
 
 Result<std::int64_t> Database::remove_expired(const RemoveOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] {
-    return impl_->and_erased(impl_->change_documents(options.collection,
-                                                     [&](const auto& source, const auto& commit) {
-                                                       return query::sweep_expired(source, commit,
-                                                                                   options.stop);
-                                                     }),
-                             options);
-  });
+  return guarded([&] { return impl_->parts->writer.remove_expired(options); });
 }
 
 Result<std::int64_t> Database::change_metadata(const std::vector<MetadataChange>& changes,
                                                const std::string& collection) {
   NESTOR_ENTER();
-  return guarded([&] {
-    return impl_->change_documents(collection, [&](const auto& source, const auto& commit) {
-      return query::change_metadata(source, changes, commit);
-    });
-  });
+  return guarded([&] { return impl_->parts->writer.change_metadata(changes, collection); });
 }
 
-Result<std::int64_t> Database::count(const Filter& filter, const std::string& collection) const {
+Result<Document> Database::get(const std::string& key, const std::string& collection) const {
   NESTOR_ENTER();
-  return guarded([&] {
-    return impl_->on_documents(collection, [&](const query::DocumentSource& source) {
-      return query::count_documents(source, filter);
-    });
-  });
+  return guarded([&] { return impl_->parts->reader.get(key, collection); });
 }
 
 Result<std::vector<std::string>> Database::list_keys(const Filter& filter,
@@ -183,40 +162,7 @@ Result<std::vector<std::string>> Database::list_keys(const Filter& filter,
                                                      const std::string& after,
                                                      std::int64_t limit) const {
   NESTOR_ENTER();
-  return guarded([&]() -> Result<std::vector<std::string>> {
-    if (limit < 1) {
-      return Status(StatusCode::kInvalidArgument,
-                    "limit is " + std::to_string(limit) + "; at least 1 is expected");
-    }
-    std::vector<std::string> keys;
-    NESTOR_ASSIGN_OR_RETURN(
-        [[maybe_unused]] const std::int64_t count,
-        impl_->on_documents(collection,
-                            [&](const query::DocumentSource& source) -> Result<std::int64_t> {
-                              NESTOR_ASSIGN_OR_RETURN(
-                                  keys, query::list_matching_keys(source, filter, after, limit));
-                              return std::ssize(keys);
-                            }));
-    return keys;
-  });
-}
-
-Result<Document> Database::get(const std::string& key, const std::string& collection) const {
-  NESTOR_ENTER();
-  return guarded([&]() -> Result<Document> {
-    NESTOR_RETURN_IF_ERROR(query::check_key(key));
-    const auto view = impl_->current_view();
-    NESTOR_ASSIGN_OR_RETURN(const auto found, impl_->find(*view, collection));
-    if (found.has_value()) {
-      NESTOR_ASSIGN_OR_RETURN(auto stored, impl_->store->find_document(*view, found->id, key));
-      if (stored.has_value() &&
-          !query::is_expired(stored->document.metadata, query::seconds_since_1970())) {
-        return std::move(stored->document);
-      }
-    }
-    return Status(StatusCode::kNotFound,
-                  "no document '" + key + "' in collection '" + collection + "'");
-  });
+  return guarded([&] { return impl_->parts->reader.list_keys(filter, collection, after, limit); });
 }
 
 Result<std::vector<std::string>> Database::list_keys(const std::string& collection,
@@ -225,99 +171,147 @@ Result<std::vector<std::string>> Database::list_keys(const std::string& collecti
   return list_keys(Filter(), collection, after, limit);
 }
 
+Result<std::int64_t> Database::count(const Filter& filter, const std::string& collection) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->parts->reader.count(filter, collection); });
+}
+
 Result<ReembedReport> Database::reembed(const ReembedOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->reembed(options); });
+  return guarded([&] { return impl_->parts->writer.reembed(options); });
 }
+
+namespace {
+
+// A rerank callback may run on a thread of the pool: it is marked as inside the call all the same.
+SearchOptions marked(const SearchOptions& options, const query::CallGate& gate) {
+  if (!options.rerank) return options;
+  SearchOptions same = options;
+  same.rerank = [&gate, &callback = options.rerank](const RerankRequest& request) {
+    const query::CallGate::Mark mark(&gate);
+    return callback(request);
+  };
+  return same;
+}
+
+}  // namespace
 
 Result<SearchResult> Database::search(std::string_view query, const SearchOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->search_text(query, options); });
+  return guarded([&] {
+    return impl_->parts->searcher.search({.like = {.texts = {{std::string(query)}}}},
+                                         marked(options, impl_->gate));
+  });
 }
 
 Result<SearchResult> Database::search(const Query& query, const SearchOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->search_query(query, options); });
+  return guarded(
+      [&] { return impl_->parts->searcher.search(query, marked(options, impl_->gate)); });
 }
 
 Result<SearchResult> Database::search_vector(std::span<const float> vector,
                                              const SearchOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->search_vector(vector, options); });
+  return guarded(
+      [&] { return impl_->parts->searcher.search_vector(vector, marked(options, impl_->gate)); });
 }
 
 Result<std::vector<SearchResult>> Database::search_batch(const std::vector<std::string>& queries,
                                                          const SearchOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->search_batch(queries, options); });
+  return guarded(
+      [&] { return impl_->parts->searcher.search_batch(queries, marked(options, impl_->gate)); });
 }
 
 Result<std::vector<SearchResult>> Database::search_vectors(std::span<const float> vectors,
                                                            const SearchOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->search_vectors(vectors, options); });
+  return guarded(
+      [&] { return impl_->parts->searcher.search_vectors(vectors, marked(options, impl_->gate)); });
 }
 
 Result<RecallReport> Database::measure_recall(const RecallOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->measure_recall(options); });
+  return guarded([&] { return impl_->parts->searcher.measure_recall(options); });
 }
 
 Result<Stats> Database::stats() const {
   NESTOR_ENTER();
-  return guarded([&]() -> Result<Stats> {
-    const auto view = impl_->current_view();
-    NESTOR_ASSIGN_OR_RETURN(const auto collections, impl_->store->collections(*view));
-    // An older database that was opened read-only keeps its format.
-    NESTOR_ASSIGN_OR_RETURN(const auto manifest, storage::read_manifest(impl_->store->path()));
-    Stats stats{
-        .path = impl_->store->path(),
-        .format_version = manifest.has_value() ? manifest->format_version : storage::kFormatVersion,
-        .sequence = impl_->store->sequence(*view),
-        .disk_bytes = impl_->store->disk_bytes(),
-        .collections = {}};
-    for (const storage::Collection& collection : collections)
-      stats.collections.push_back(stats_of(collection));
-    return stats;
-  });
+  return guarded([&] { return impl_->parts->reader.stats(); });
 }
 
 Result<MemoryUsage> Database::memory_usage() const {
   NESTOR_ENTER();
-  return guarded([&]() -> Result<MemoryUsage> { return impl_->memory_usage(); });
+  return guarded([&]() -> Result<MemoryUsage> { return impl_->parts->reader.memory_usage(); });
+}
+
+Result<VerifyReport> Database::verify(std::stop_token stop) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->parts->reader.verify(stop); });
 }
 
 Result<RefreshReport> Database::refresh() {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->refresh(); });
+  return guarded([&] { return impl_->parts->writer.refresh(); });
 }
 
 Result<BackupReport> Database::backup(const std::string& to, const BackupOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->backup(to, options); });
+  return guarded([&]() -> Result<BackupReport> {
+    NESTOR_ASSIGN_OR_RETURN(
+        const storage::BackupResult result,
+        storage::backup_store(impl_->parts->context.store->path(), to, options));
+    return BackupReport{.sequence = result.sequence,
+                        .bytes = result.bytes,
+                        .shared_bytes = result.linked_bytes,
+                        .verified = options.verify,
+                        .documents = result.documents,
+                        .passages = result.passages};
+  });
 }
 
 Result<BundleReport> Database::bundle(const std::string& file, const BackupOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->bundle(file, options); });
+  return guarded(
+      [&] { return storage::write_bundle(impl_->parts->context.store->path(), file, options); });
+}
+
+Result<BundleReport> Database::unbundle(const std::string& file, const std::string& to,
+                                        const BackupOptions& options) {
+  return guarded([&] { return storage::read_bundle(file, to, options); });
 }
 
 Result<ExportReport> Database::export_documents(const LineWriter& write,
                                                 const ExportOptions& options) const {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->export_documents(write, options); });
+  return guarded([&] { return impl_->parts->reader.export_documents(write, options); });
 }
 
 Result<ImportReport> Database::import_documents(const LineSource& next,
                                                 const ImportOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->import_documents(next, options); });
+  return guarded([&] { return impl_->parts->writer.import_documents(next, options); });
+}
+
+Result<CompactReport> Database::compact() {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->parts->writer.compact(); });
+}
+
+Result<ErasureReport> Database::verify_erased(const std::string& key,
+                                              const std::vector<std::string>& texts,
+                                              const std::string& collection,
+                                              std::stop_token stop) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->parts->reader.verify_erased(key, texts, collection, stop); });
 }
 
 Result<Embedder> Database::embedder() const {
   NESTOR_ENTER();
   return guarded([&]() -> Result<Embedder> {
-    NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder, impl_->encoder());
+    NESTOR_ASSIGN_OR_RETURN(const query::EncoderPointer encoder,
+                            impl_->parts->context.encoder.get());
     if (encoder->embedder() == nullptr) {
       return Status(StatusCode::kFailedPrecondition,
                     "this database was opened with an encoder of its own");
@@ -328,7 +322,10 @@ Result<Embedder> Database::embedder() const {
 
 Status Database::close() {
   if (impl_ == nullptr) return moved_from();
-  if (::getpid() != impl_->owner) return impl_->enter().status();
+  if (::getpid() != impl_->owner) {
+    const query::CallGate::Pass pass(impl_->gate);
+    return impl_->check(pass);
+  }
   return guarded([&] { return impl_->close(); });
 }
 

@@ -40,8 +40,8 @@ Result<std::vector<std::string>> keys_from_index(const DocumentSource& source, c
 
 // In batches, the keys that `next` hands out after the last one; none ends it.
 Result<std::int64_t> remove_in_batches(
-    const DocumentSource& source,
-    const std::function<Result<std::vector<std::string>>(const std::string& after)>& next,
+    const std::function<Result<std::vector<std::string>>(const DocumentSource& newest,
+                                                         const std::string& after)>& next,
     const CommitFunction& commit, const std::stop_token& stop) {
   std::int64_t removed = 0;
   std::string after;
@@ -51,14 +51,17 @@ Result<std::int64_t> remove_in_batches(
           StatusCode::kCancelled,
           fmt::format("removing was stopped; {} documents are removed", with_thousands(removed)));
     }
-    NESTOR_ASSIGN_OR_RETURN(std::vector<std::string> keys, next(after));
-    if (keys.empty()) return removed;
-    after = keys.back();
-    storage::Batch batch;
-    batch.collection = source.collection.name;
-    batch.removals = std::move(keys);
-    NESTOR_ASSIGN_OR_RETURN(const storage::Commit done, commit(batch));
-    removed += done.removed_documents;
+    bool done = false;
+    NESTOR_ASSIGN_OR_RETURN(const storage::Commit commit_of_batch,
+                            commit([&](const DocumentSource& newest) -> Result<storage::Batch> {
+                              storage::Batch batch;
+                              NESTOR_ASSIGN_OR_RETURN(batch.removals, next(newest, after));
+                              done = batch.removals.empty();
+                              if (!done) after = batch.removals.back();
+                              return batch;
+                            }));
+    if (done) return removed;
+    removed += commit_of_batch.removed_documents;
   }
 }
 
@@ -67,9 +70,8 @@ Result<std::int64_t> remove_in_batches(
 Result<std::int64_t> count_documents(const DocumentSource& source, const Filter& filter) {
   NESTOR_ASSIGN_OR_RETURN(const MatchingRows matching,
                           find_matching_rows(source.store, source.view, source.collection, filter,
-                                             source.now, source.cache));
-  return count_matching_documents(source.store, source.view, source.collection, matching,
-                                  source.cache);
+                                             source.now, source.filters));
+  return count_matching_documents(matching);
 }
 
 Result<std::vector<std::string>> list_matching_keys(const DocumentSource& source,
@@ -80,7 +82,7 @@ Result<std::vector<std::string>> list_matching_keys(const DocumentSource& source
   if (indexed) {
     NESTOR_ASSIGN_OR_RETURN(const MatchingRows matching,
                             find_matching_rows(source.store, source.view, source.collection, filter,
-                                               source.now, source.cache));
+                                               source.now, source.filters));
     return keys_from_index(source, *matching.rows, after, limit);
   }
   std::vector<std::string> keys;
@@ -104,9 +106,10 @@ Status scan_matching_documents(const DocumentSource& source, const Filter& filte
       });
 }
 
-Result<std::int64_t> change_metadata(const DocumentSource& source,
-                                     const std::vector<MetadataChange>& changes,
-                                     const CommitFunction& commit) {
+namespace {
+
+Result<storage::Batch> batch_of(const DocumentSource& source,
+                                const std::vector<MetadataChange>& changes) {
   std::map<std::string, Metadata> changed;
   for (const MetadataChange& change : changes) {
     auto found = changed.find(change.key);
@@ -122,33 +125,42 @@ Result<std::int64_t> change_metadata(const DocumentSource& source,
     for (const std::string& name : change.unset) metadata.erase(name);
     for (const auto& [name, value] : change.set) metadata.insert_or_assign(name, value);
   }
-  if (changed.empty()) return std::int64_t{0};
   storage::Batch batch;
-  batch.collection = source.collection.name;
   for (auto& [key, metadata] : changed) {
     NESTOR_RETURN_IF_ERROR(
         check_metadata(metadata, fmt::format("document {}", quote_for_message(key))));
     batch.metadata_writes.push_back({key, std::move(metadata)});
   }
-  NESTOR_ASSIGN_OR_RETURN(const storage::Commit done, commit(batch));
+  return batch;
+}
+
+}  // namespace
+
+Result<std::int64_t> change_metadata(const std::vector<MetadataChange>& changes,
+                                     const CommitFunction& commit) {
+  NESTOR_ASSIGN_OR_RETURN(const storage::Commit done, commit([&](const DocumentSource& newest) {
+                            return batch_of(newest, changes);
+                          }));
   return done.changed_documents;
 }
 
-Result<std::int64_t> remove_matching(const DocumentSource& source, const Filter& filter,
-                                     const CommitFunction& commit, const std::stop_token& stop) {
-  const auto next = [&](const std::string& after) {
-    return list_matching_keys(source, filter, after, kRemovalsAtOnce);
+Result<std::int64_t> remove_matching(const Filter& filter, const CommitFunction& commit,
+                                     const std::stop_token& stop) {
+  const auto next = [&](const DocumentSource& newest, const std::string& after) {
+    return list_matching_keys(newest, filter, after, kRemovalsAtOnce);
   };
-  return remove_in_batches(source, next, commit, stop);
+  return remove_in_batches(next, commit, stop);
 }
 
-Result<std::int64_t> sweep_expired(const DocumentSource& source, const CommitFunction& commit,
-                                   const std::stop_token& stop) {
-  // Filters do not see what has expired, so it is asked for at a time when nothing had.
-  DocumentSource before_all = source;
-  before_all.now = -std::numeric_limits<double>::infinity();
-  const Filter expired = Filter::field(std::string("meta.") + kExpiresAtField) <= source.now;
-  return remove_matching(before_all, expired, commit, stop);
+Result<std::int64_t> sweep_expired(const CommitFunction& commit, const std::stop_token& stop) {
+  const auto next = [&](const DocumentSource& newest, const std::string& after) {
+    // Filters do not see what has expired, so it is asked for at a time when nothing had.
+    DocumentSource before_all = newest;
+    before_all.now = -std::numeric_limits<double>::infinity();
+    const Filter expired = Filter::field(std::string("meta.") + kExpiresAtField) <= newest.now;
+    return list_matching_keys(before_all, expired, after, kRemovalsAtOnce);
+  };
+  return remove_in_batches(next, commit, stop);
 }
 
 }  // namespace nestor::query

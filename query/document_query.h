@@ -1,7 +1,6 @@
 // What is asked of documents rather than of passages: counting and listing by filter, changing
 // metadata in place, removing by filter, and the sweep of what has expired.
-// Threads: the reads as the store's; those that change something run one at a time, by the caller's
-// lock.
+// Threads: the reads as the store's; what changes something as its CommitFunction.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 #include "nestor/database.h"
 #include "nestor/filter.h"
 #include "nestor/status.h"
-#include "query/filter_cache.h"
+#include "query/collection_filters.h"
 #include "storage/document_store.h"
 
 namespace nestor::query {
@@ -23,7 +22,7 @@ struct DocumentSource {
   const storage::DocumentStore& store;
   const storage::DocumentStore::View& view;
   const storage::Collection& collection;  // as in `view`
-  FilterCache& cache;
+  CollectionFilters& filters;             // of the same state
   double now = 0;
 };
 
@@ -41,27 +40,26 @@ Status scan_matching_documents(const DocumentSource& source, const Filter& filte
                                const std::string& after,
                                const std::function<bool(const storage::StoredDocument&)>& visit);
 
-// Commits a batch and makes it visible. Given by whoever holds the indexes.
-using CommitFunction = std::function<Result<storage::Commit>(const storage::Batch& batch)>;
+// Makes a batch from the newest state of the collection, commits it and publishes the state after
+// it, with no other change in between; an empty batch is not committed. Given by whoever writes.
+using BatchMaker = std::function<Result<storage::Batch>(const DocumentSource& newest)>;
+using CommitFunction = std::function<Result<storage::Commit>(const BatchMaker& make)>;
 
 // Changes all of them in one batch; vectors, rows and row ids stay, so no index has to follow.
 // Unknown and expired keys are passed over; of equal keys in one call the later change comes on
 // top. Returns how many documents were there. Errors: kInvalidArgument (a value that metadata
 // cannot hold), those of the commit.
-Result<std::int64_t> change_metadata(const DocumentSource& source,
-                                     const std::vector<MetadataChange>& changes,
+Result<std::int64_t> change_metadata(const std::vector<MetadataChange>& changes,
                                      const CommitFunction& commit);
 
 inline constexpr std::int64_t kRemovalsAtOnce = 10'000;
 
-// Removes what matches `source` as it is, in batches of kRemovalsAtOnce documents, each atomic and
-// durable when the next begins. Returns how many went. Errors: as find_matching_rows and commit;
-// kCancelled. After an error the batches before it stay removed.
-Result<std::int64_t> remove_matching(const DocumentSource& source, const Filter& filter,
-                                     const CommitFunction& commit,
+// Removes what matches, in batches of kRemovalsAtOnce documents, each atomic and durable when the
+// next begins. Returns how many went. Errors: as find_matching_rows and commit; kCancelled. After
+// an error the batches before it stay removed.
+Result<std::int64_t> remove_matching(const Filter& filter, const CommitFunction& commit,
                                      const std::stop_token& stop = {});
-// The same for everything that has expired by `source.now`.
-Result<std::int64_t> sweep_expired(const DocumentSource& source, const CommitFunction& commit,
-                                   const std::stop_token& stop = {});
+// The same for everything that has expired.
+Result<std::int64_t> sweep_expired(const CommitFunction& commit, const std::stop_token& stop = {});
 
 }  // namespace nestor::query

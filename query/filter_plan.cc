@@ -46,20 +46,20 @@ std::shared_ptr<const LiveRows> make_live_rows(const std::vector<RowRun>& runs,
 class Evaluation {
  public:
   Evaluation(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
-             const storage::Collection& collection, FilterCache& cache)
-      : store_(store), view_(view), collection_(collection), cache_(cache) {}
+             const storage::Collection& collection, CollectionFilters& filters)
+      : store_(store), view_(view), collection_(collection), filters_(filters) {}
 
   Status prepare() {
     NESTOR_ASSIGN_OR_RETURN(indexed_, store_.has_field_index(view_, collection_.id));
-    live_ = cache_.live_rows(collection_.id, collection_.sequence);
+    live_ = filters_.live();
     if (live_) return {};
     NESTOR_ASSIGN_OR_RETURN(live_, indexed_ ? live_from_index() : live_from_documents());
-    cache_.put_live_rows(collection_.id, collection_.sequence, live_);
+    live_ = filters_.put_live(std::move(live_));
     return {};
   }
 
   [[nodiscard]] bool indexed() const { return indexed_; }
-  [[nodiscard]] const LiveRows& live() const { return *live_; }
+  [[nodiscard]] const LiveRowsPointer& live() const { return live_; }
 
   Result<RowSetPointer> rows_of(const Filter::Node& node) {
     const bool group = node.op == FilterOperator::kAnd || node.op == FilterOperator::kOr;
@@ -77,13 +77,13 @@ class Evaluation {
     if (end == live_->expiries.begin()) return nullptr;
     // So many have expired: no text of a condition looks like it.
     const std::string name = "\1" + std::to_string(end - live_->expiries.begin());
-    if (RowSetPointer known = cache_.find(collection_.id, collection_.sequence, name)) return known;
+    if (RowSetPointer known = filters_.find(name, live_)) return known;
     RowSetBuilder builder(live_->rows->range());
     for (auto expiry = live_->expiries.begin(); expiry != end; ++expiry) {
       builder.add(expiry->first_row_id, expiry->row_count);
     }
     auto set = std::make_shared<const RowSet>(builder.finish());
-    cache_.put(collection_.id, collection_.sequence, name, set, nullptr);
+    filters_.put(name, set, nullptr, live_);
     return set;
   }
 
@@ -140,12 +140,10 @@ class Evaluation {
 
   // Of the condition itself; the caller turns it round.
   Result<RowSetPointer> rows_of_condition(const Filter::Node& node) {
-    if (RowSetPointer known = cache_.find(collection_.id, collection_.sequence, node.text)) {
-      return known;
-    }
+    if (RowSetPointer known = filters_.find(node.text, live_)) return known;
     NESTOR_ASSIGN_OR_RETURN(RowSet set, indexed_ ? read_index(node) : read_documents(node));
     auto shared = std::make_shared<const RowSet>(std::move(set));
-    cache_.put(collection_.id, collection_.sequence, node.text, shared, &node);
+    filters_.put(node.text, shared, &node, live_);
     return RowSetPointer(std::move(shared));
   }
 
@@ -308,9 +306,9 @@ class Evaluation {
   const storage::DocumentStore& store_;
   const storage::DocumentStore::View& view_;
   const storage::Collection& collection_;
-  FilterCache& cache_;
+  CollectionFilters& filters_;
   bool indexed_ = true;
-  std::shared_ptr<const LiveRows> live_;
+  LiveRowsPointer live_;
   std::vector<std::uint64_t> doubtful_;  // first rows of documents that must be asked
 };
 
@@ -319,31 +317,27 @@ class Evaluation {
 Result<MatchingRows> find_matching_rows(const storage::DocumentStore& store,
                                         const storage::DocumentStore::View& view,
                                         const storage::Collection& collection, const Filter& filter,
-                                        double now, FilterCache& cache) {
+                                        double now, CollectionFilters& filters) {
   NESTOR_RETURN_IF_ERROR(filter.check());
-  Evaluation evaluation(store, view, collection, cache);
+  Evaluation evaluation(store, view, collection, filters);
   NESTOR_RETURN_IF_ERROR(evaluation.prepare());
   NESTOR_ASSIGN_OR_RETURN(RowSetPointer rows, evaluation.rows_of(filter.node()));
   MatchingRows matching;
+  matching.live = evaluation.live();
   matching.indexed = evaluation.indexed();
-  matching.live_count = evaluation.live().rows->count();
+  matching.live_count = matching.live->rows->count();
   if (const RowSetPointer expired = evaluation.expired(now)) {
     rows = std::make_shared<const RowSet>(difference(*rows, *expired));
     matching.live_count -= expired->count();
   }
   matching.row_count = rows->count();
-  matching.everything = matching.row_count == evaluation.live().rows->count();
+  matching.everything = matching.row_count == matching.live->rows->count();
   matching.rows = std::move(rows);
   return matching;
 }
 
-Result<std::int64_t> count_matching_documents(const storage::DocumentStore& store,
-                                              const storage::DocumentStore::View& view,
-                                              const storage::Collection& collection,
-                                              const MatchingRows& matching, FilterCache& cache) {
-  Evaluation evaluation(store, view, collection, cache);
-  NESTOR_RETURN_IF_ERROR(evaluation.prepare());
-  return intersection(*matching.rows, *evaluation.live().first_rows).count();
+std::int64_t count_matching_documents(const MatchingRows& matching) {
+  return intersection(*matching.rows, *matching.live->first_rows).count();
 }
 
 }  // namespace nestor::query

@@ -96,11 +96,10 @@ void cut_hits(const SearchOptions& options, std::vector<Hit>& hits) {
 
 }  // namespace
 
-Status finish_search(const SearchPlace& place, std::span<const float> query,
-                     const SearchOptions& options, const CoarseResult& coarse, Words& words,
-                     TextAnalyzer* analyzer, SearchResult& result) {
+Result<SelectedHits> rank_and_select(const SearchPlace& place, std::span<const float> query,
+                                     const SearchOptions& options, const CoarseResult& coarse,
+                                     std::int64_t wanted, Words& words, Explanation& explain) {
   const Plan& plan = coarse.plan;
-  Explanation& explain = result.explain;
   explain.mode = options.mode;
   explain.metric = place.collection.metric;
   explain.query_vectors = static_cast<int>(query_parts(query, place.collection.width).size());
@@ -122,14 +121,28 @@ Status finish_search(const SearchPlace& place, std::span<const float> query,
     for (const Phrase& phrase : words.query.required) explain.required.push_back(phrase.text);
     for (const Phrase& phrase : words.query.forbidden) explain.excluded.push_back(phrase.text);
   }
+  NESTOR_RETURN_IF_ERROR(StopCheck(options.stop, options.deadline).check());
+  NESTOR_ASSIGN_OR_RETURN(RankedPassages ranked,
+                          rank_passages(place, query, options, coarse, wanted, words, explain));
+  // Ranked by cosine, what follows the last one is no nearer.
+  const bool below = options.mode == SearchMode::kVector && options.min_score.has_value() &&
+                     !ranked.passages.empty() && ranked.passages.back().cosine < *options.min_score;
+  const Stopwatch time;
+  SelectedHits selected{.hits = {}, .complete = ranked.complete || below};
+  NESTOR_ASSIGN_OR_RETURN(selected.hits,
+                          select_hits(place, options, wanted, std::move(ranked.passages)));
+  explain.fetch_seconds += time.seconds();
+  return selected;
+}
+
+Status finish_search(const SearchPlace& place, std::span<const float> query,
+                     const SearchOptions& options, std::span<const FusionCandidate> selected,
+                     Words& words, TextAnalyzer* analyzer, SearchResult& result) {
+  Explanation& explain = result.explain;
   const StopCheck stop(options.stop, options.deadline);
-  NESTOR_RETURN_IF_ERROR(stop.check());
-  NESTOR_ASSIGN_OR_RETURN(auto ranked,
-                          rank_passages(place, query, options, coarse, words, explain));
   const Stopwatch fetch_time;
-  NESTOR_ASSIGN_OR_RETURN(const auto chosen, select_hits(place, options, std::move(ranked)));
-  NESTOR_RETURN_IF_ERROR(fetch_hits(place, query, chosen, stop, result.hits));
-  explain.fetch_seconds = fetch_time.seconds();
+  NESTOR_RETURN_IF_ERROR(fetch_hits(place, query, selected, stop, result.hits));
+  explain.fetch_seconds += fetch_time.seconds();
   if (options.rerank) {
     NESTOR_RETURN_IF_ERROR(stop.check());
     const Stopwatch callback_time;

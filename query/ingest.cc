@@ -19,12 +19,20 @@ namespace {
 
 using storage::NumericMode;
 
-// A passage whose vector is still to be made, and where it goes.
-struct Pending {
-  std::size_t write = 0;
-  std::size_t row = 0;
-  std::string title_slot;
-};
+std::string_view passage_text(const Document& document, const storage::Row& row) {
+  const ByteRange range = row.passage.bytes;
+  return std::string_view(document.text)
+      .substr(static_cast<std::size_t>(range.begin),
+              static_cast<std::size_t>(range.end - range.begin));
+}
+
+void fill(const Embedding& embedding, AddReport& report, storage::Row& row) {
+  row.vector = embedding.vector;
+  row.passage.token_count = embedding.token_count;
+  row.passage.truncated = embedding.truncated;
+  report.tokens_embedded += embedding.token_count;
+  ++report.passages_embedded;
+}
 
 class Preparation {
  public:
@@ -39,6 +47,7 @@ class Preparation {
 
   Result<PreparedBatch> run(std::span<const Document> documents) {
     NESTOR_RETURN_IF_ERROR(check(documents));
+    prepared_.seen.collection = collection_;
     NESTOR_RETURN_IF_ERROR(settle_collection(documents));
     std::map<std::string_view, const Document*> last_of_key;  // of equal keys the last wins
     for (const Document& document : documents) last_of_key[document.key] = &document;
@@ -49,11 +58,7 @@ class Preparation {
       NESTOR_RETURN_IF_ERROR(take(document));
     }
     NESTOR_RETURN_IF_ERROR(make_terms());
-    NESTOR_RETURN_IF_ERROR(embed_pending());
-    for (const auto& write : prepared_.batch.writes) {
-      for (const storage::Row& row : write.rows)
-        prepared_.report.passages_truncated += row.passage.truncated;
-    }
+    prepared_.encoder = encoder_;
     return std::move(prepared_);
   }
 
@@ -142,8 +147,9 @@ class Preparation {
 
   // What the key holds now. True where it is damaged: it is then replaced whatever it was.
   Result<bool> read_old(const std::string& key, std::optional<storage::StoredDocument>& old,
-                        std::vector<storage::Row>& rows) const {
+                        std::vector<storage::Row>& rows) {
     auto document = store_.find_document(view_, collection_->id, key);
+    NESTOR_RETURN_IF_ERROR(prepared_.seen.note(key, document));
     if (document.status().code() == StatusCode::kDataLoss) return true;
     if (!document.ok()) return document.status();
     old = std::move(document).value();
@@ -207,19 +213,14 @@ class Preparation {
         row.vector = document.vector;
       } else {
         row.passage.mode = numeric_mode_of(encoder_->info());
-        if (!reuse(row, old_rows)) pending_.push_back({prepared_.batch.writes.size(), i, slot});
+        if (!reuse(row, old_rows)) {
+          prepared_.pending.push_back({prepared_.batch.writes.size(), i, slot});
+        }
       }
       write.rows.push_back(std::move(row));
     }
     prepared_.batch.writes.push_back(std::move(write));
     return {};
-  }
-
-  static std::string_view passage_text(const Document& document, const storage::Row& row) {
-    const ByteRange range = row.passage.bytes;
-    return std::string_view(document.text)
-        .substr(static_cast<std::size_t>(range.begin),
-                static_cast<std::size_t>(range.end - range.begin));
   }
 
   bool reuse(storage::Row& row, const std::vector<storage::Row>& old_rows) {
@@ -248,30 +249,6 @@ class Preparation {
     return {};
   }
 
-  Status embed_pending() {
-    if (pending_.empty()) return {};
-    std::vector<EmbedInput> inputs;
-    inputs.reserve(pending_.size());
-    for (const Pending& pending : pending_) {
-      const storage::DocumentWrite& write = prepared_.batch.writes[pending.write];
-      inputs.push_back({.text = passage_text(write.document, write.rows[pending.row]),
-                        .title = pending.title_slot});
-    }
-    NESTOR_ASSIGN_OR_RETURN(
-        std::vector<Embedding> embeddings,
-        encoder_->encode(inputs, Role::kDocument,
-                         {.stop = options_.stop, .progress = options_.progress}));
-    for (std::size_t i = 0; i < pending_.size(); ++i) {
-      storage::Row& row = prepared_.batch.writes[pending_[i].write].rows[pending_[i].row];
-      row.vector = std::move(embeddings[i].vector);
-      row.passage.token_count = embeddings[i].token_count;
-      row.passage.truncated = embeddings[i].truncated;
-      prepared_.report.tokens_embedded += embeddings[i].token_count;
-    }
-    prepared_.report.passages_embedded = static_cast<std::int64_t>(pending_.size());
-    return {};
-  }
-
   const storage::DocumentStore& store_;
   const storage::DocumentStore::View& view_;
   const std::optional<storage::Collection>& collection_;
@@ -279,7 +256,6 @@ class Preparation {
   const EncoderGetter& get_encoder_;
   EncoderPointer encoder_;  // set unless every vector is the caller's
   PreparedBatch prepared_;
-  std::vector<Pending> pending_;
 };
 
 }  // namespace
@@ -311,12 +287,57 @@ Status check_space(const storage::Collection& collection, const ModelInfo& model
                                                             : " --collection " + collection.name)};
 }
 
-Result<PreparedBatch> prepare_batch(const storage::DocumentStore& store,
-                                    const storage::DocumentStore::View& view,
-                                    const std::optional<storage::Collection>& collection,
-                                    std::span<const Document> documents, const AddOptions& options,
-                                    const EncoderGetter& encoder) {
+Result<PreparedBatch> read_batch(const storage::DocumentStore& store,
+                                 const storage::DocumentStore::View& view,
+                                 const std::optional<storage::Collection>& collection,
+                                 std::span<const Document> documents, const AddOptions& options,
+                                 const EncoderGetter& encoder) {
   return Preparation(store, view, collection, options, encoder).run(documents);
+}
+
+Status embed_batch(const AddOptions& options, EmbeddedPassages* embedded, PreparedBatch& prepared) {
+  const auto row_of = [&](const PendingPassage& pending) -> storage::Row& {
+    return prepared.batch.writes[pending.write].rows[pending.row];
+  };
+  if (embedded != nullptr) {
+    std::erase_if(prepared.pending, [&](const PendingPassage& pending) {
+      const Embedding* const known = embedded->find(row_of(pending).passage.content);
+      if (known != nullptr) fill(*known, prepared.report, row_of(pending));
+      return known != nullptr;
+    });
+  }
+  std::vector<EmbedInput> inputs;
+  for (const PendingPassage& pending : prepared.pending) {
+    inputs.push_back(
+        {.text = passage_text(prepared.batch.writes[pending.write].document, row_of(pending)),
+         .title = pending.title_slot});
+  }
+  if (!inputs.empty()) {
+    NESTOR_ASSIGN_OR_RETURN(
+        const std::vector<Embedding> embeddings,
+        prepared.encoder->encode(inputs, Role::kDocument,
+                                 {.stop = options.stop, .progress = options.progress}));
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      storage::Row& row = row_of(prepared.pending[i]);
+      fill(embeddings[i], prepared.report, row);
+      if (embedded != nullptr) embedded->put(row.passage.content, embeddings[i]);
+    }
+  }
+  prepared.pending.clear();
+  for (const auto& write : prepared.batch.writes) {
+    for (const storage::Row& row : write.rows)
+      prepared.report.passages_truncated += row.passage.truncated;
+  }
+  return {};
+}
+
+const Embedding* EmbeddedPassages::find(const Hash128& content) const {
+  const auto found = of_content_.find({content.low, content.high});
+  return found == of_content_.end() ? nullptr : &found->second;
+}
+
+void EmbeddedPassages::put(const Hash128& content, const Embedding& embedding) {
+  of_content_.emplace(std::pair(content.low, content.high), embedding);
 }
 
 }  // namespace nestor::query

@@ -1,6 +1,8 @@
 #include "query/keyword_query.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -60,10 +62,53 @@ bool is_gershayim(std::string_view text, std::size_t at) {
   return at >= 2 && is_hebrew(at - 2) && is_hebrew(at + 1);
 }
 
+// Which quotation marks close one another: typewriter ones, curly ones ("German" ones too) and
+// guillemets, each in any direction.
+enum class QuoteKind : int { kStraight, kCurly, kAngle };
+
+struct QuoteMark {
+  std::string_view text;
+  QuoteKind kind;
+};
+
+constexpr std::array kQuoteMarks = {
+    QuoteMark{"\"", QuoteKind::kStraight},  QuoteMark{"\uFF02", QuoteKind::kStraight},
+    QuoteMark{"\u201C", QuoteKind::kCurly}, QuoteMark{"\u201D", QuoteKind::kCurly},
+    QuoteMark{"\u201E", QuoteKind::kCurly}, QuoteMark{"\u201F", QuoteKind::kCurly},
+    QuoteMark{"\u00AB", QuoteKind::kAngle}, QuoteMark{"\u00BB", QuoteKind::kAngle},
+};
+
+// The quotation mark that begins at `at`, if one does.
+const QuoteMark* quote_at(std::string_view text, std::size_t at) {
+  const std::string_view rest = text.substr(at);
+  for (const QuoteMark& mark : kQuoteMarks) {
+    if (rest.starts_with(mark.text) && !(mark.text == "\"" && is_gershayim(text, at))) return &mark;
+  }
+  return nullptr;
+}
+
+// Where the next quotation mark begins; the end of the text where there is none.
 std::size_t find_quote(std::string_view text, std::size_t from) {
-  std::size_t at = text.find('"', from);
-  while (at != std::string_view::npos && is_gershayim(text, at)) at = text.find('"', at + 1);
-  return at;
+  while (from < text.size() && quote_at(text, from) == nullptr) ++from;
+  return from;
+}
+
+// A phrase: what stands between the quotation mark at `open` and the next one of its kind.
+struct Quoted {
+  std::string_view text;
+  std::size_t end = 0;  // behind the closing mark
+};
+
+std::optional<Quoted> quoted_at(std::string_view text, std::size_t open) {
+  const QuoteMark* const mark = open < text.size() ? quote_at(text, open) : nullptr;
+  if (mark == nullptr) return {};
+  const std::size_t begin = open + mark->text.size();
+  for (std::size_t at = begin; at < text.size(); ++at) {
+    const QuoteMark* const close = quote_at(text, at);
+    if (close != nullptr && close->kind == mark->kind)
+      return Quoted{.text = text.substr(begin, at - begin), .end = at + close->text.size()};
+  }
+  return {};
 }
 
 // The piece at `at`, which moves behind it.
@@ -73,26 +118,26 @@ Piece next_piece(std::string_view text, std::size_t& at) {
   const bool word_starts = at == 0 || kSpace.find(text[at - 1]) != std::string_view::npos;
   if (word_starts && (text[at] == '+' || text[at] == '-')) {
     const std::size_t next = at + 1;
-    const bool phrase = next < text.size() && text[next] == '"' &&
-                        find_quote(text, next + 1) != std::string_view::npos;
-    if (phrase || takes_sign(text.substr(next, end_of_word(text, next) - next))) {
+    const bool quote = next < text.size() && quote_at(text, next) != nullptr;
+    if (quote ? quoted_at(text, next).has_value()
+              : takes_sign(text.substr(next, end_of_word(text, next) - next))) {
       piece.sign = text[at];
       begin = next;
     }
   }
-  if (text[begin] == '"') {
-    if (const std::size_t close = find_quote(text, begin + 1); close != std::string_view::npos) {
-      piece.quoted = true;
-      piece.text = text.substr(begin + 1, close - begin - 1);
-      at = close + 1;
-      return piece;
-    }
-    at = begin + 1;
+  if (const auto quoted = quoted_at(text, begin); quoted.has_value()) {
+    piece.quoted = true;
+    piece.text = quoted->text;
+    at = quoted->end;
+    return piece;
+  }
+  if (const QuoteMark* const alone = quote_at(text, begin); alone != nullptr) {
+    at = begin + alone->text.size();
     return piece;
   }
   std::size_t end = end_of_word(text, begin);
   if (piece.sign == 0) {  // a quote inside a word begins a phrase
-    end = std::min(find_quote(text, begin), end);
+    end = find_quote(text.substr(0, end), begin);
     while (end < text.size() && kSpace.find(text[end]) != std::string_view::npos) ++end;
   }
   piece.text = text.substr(begin, end - begin);

@@ -20,6 +20,7 @@
 #include <limits>
 #include <string>
 
+#include "core/thread_pool.h"
 #include "nestor/status.h"
 
 namespace nestor::query {
@@ -57,7 +58,8 @@ using NeededBytes = std::function<std::int64_t(const MemoryBudget& budget)>;
 // The place of one collection's index in the budget of its database.
 struct IndexRoom {
   MemoryBudget budget = {};
-  std::int64_t others = 0;  // held by the indexes of the other collections
+  std::int64_t others = 0;     // held by the indexes of the other collections
+  ThreadPool* pool = nullptr;  // whose threads check a file; none: the calling thread alone
   // Told of what is left undone, which costs time and no answer: `what`, the same each time, and
   // `why`.
   std::function<void(const std::string& what, const Status& why)> hold_back = {};

@@ -102,7 +102,8 @@ Result<std::vector<storage::RowTerms>> make_document_terms(TextAnalyzer& analyze
 }
 
 Status build_postings(storage::DocumentStore& store, const storage::Collection& collection,
-                      const LogCallback& log, std::stop_token stop) {
+                      const LogCallback& log, std::stop_token stop,
+                      const storage::DocumentStore::ApplyFunction& apply) {
   const std::string language = language_of(collection);
   NESTOR_ASSIGN_OR_RETURN(const std::unique_ptr<TextAnalyzer> analyzer,
                           TextAnalyzer::make(language));
@@ -114,7 +115,7 @@ Status build_postings(storage::DocumentStore& store, const storage::Collection& 
       [&](const storage::StoredDocument& stored, std::span<const storage::Row> rows) {
         return make_document_terms(*analyzer, stored.document, rows);
       },
-      std::move(stop)));
+      std::move(stop), apply));
   if (before.rows > 0 && before.analysis != analysis) {
     log_to(log, LogLevel::kInfo,
            fmt::format("the postings of collection '{}' were made by {}; rebuilt with {}",

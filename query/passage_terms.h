@@ -35,6 +35,7 @@ Result<std::vector<storage::RowTerms>> make_document_terms(TextAnalyzer& analyze
 // and of this analysis; postings of another one are made anew, which the log says. Errors: those of
 // both.
 Status build_postings(storage::DocumentStore& store, const storage::Collection& collection,
-                      const LogCallback& log, std::stop_token stop);
+                      const LogCallback& log, std::stop_token stop,
+                      const storage::DocumentStore::ApplyFunction& apply = {});
 
 }  // namespace nestor::query

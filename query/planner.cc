@@ -13,9 +13,8 @@ namespace nestor::query {
 namespace {
 
 void plan_codes(const SearchOptions& options, int full_width, std::int64_t passages,
-                const index::Calibration& calibration, Plan& plan) {
+                std::int64_t wanted, const index::Calibration& calibration, Plan& plan) {
   const index::LadderShape shape = index::default_ladder_shape(full_width, true);
-  const std::int64_t wanted = wanted_hits(options);
   index::LadderPlan measured =
       calibration.plan(shape, std::max<std::int64_t>(passages, 1), wanted, options.recall_target);
   plan.calibrated_on = calibration.row_count();
@@ -48,7 +47,9 @@ std::int64_t wanted_hits(const SearchOptions& options) {
 }
 
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,
-                       std::int64_t passages, const index::Calibration* calibration) {
+                       std::int64_t passages, const index::Calibration* calibration,
+                       std::int64_t wanted) {
+  if (wanted == 0) wanted = wanted_hits(options);
   const std::vector<int> widths = index::ladder_widths(full_width, matryoshka);
   for (const int width : {options.coarse_width, options.rerank_width}) {
     if (width != 0 && std::find(widths.begin(), widths.end(), width) == widths.end()) {
@@ -61,7 +62,7 @@ Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryo
   plan.rerank_width = options.rerank_width != 0 ? options.rerank_width : full_width;
   const bool exact = options.exact || options.recall_target >= 1;
   if (matryoshka && options.coarse_width == 0 && !exact) {
-    plan_codes(options, full_width, passages,
+    plan_codes(options, full_width, passages, wanted,
                calibration != nullptr ? *calibration : index::Calibration(), plan);
     return plan;
   }
@@ -75,7 +76,6 @@ Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryo
                   fmt::format("the coarse width {} is wider than the rerank width {}",
                               plan.coarse_width, plan.rerank_width));
   }
-  const std::int64_t wanted = wanted_hits(options);
   if (plan.coarse_width == plan.rerank_width) {
     plan.candidate_count = std::min(wanted, passages);
   } else {

@@ -23,8 +23,8 @@ struct Plan {
 // How many of the best passages are fetched: offset and k, and at least what a rerank callback is
 // to see.
 std::int64_t selected_hits(const SearchOptions& options);
-// How many ranked passages the options need: offset and k, and more where some will be dropped
-// (per_document, diversity).
+// How many ranked passages the options need at first: offset and k, and more where some will be
+// dropped (per_document, diversity).
 std::int64_t wanted_hits(const SearchOptions& options);
 
 // The plan for `passages` that may be found: all of the collection, or what a filter leaves.
@@ -32,8 +32,10 @@ std::int64_t wanted_hits(const SearchOptions& options);
 // the built-in plans) says what the codes need for the recall asked for.
 // Errors: kInvalidArgument (a width the collection does not have, all of them named; coarse wider
 // than rerank).
+// The best `wanted` are to be among the candidates (0: wanted_hits).
 Result<Plan> make_plan(const SearchOptions& options, int full_width, bool matryoshka,
-                       std::int64_t passages, const index::Calibration* calibration = nullptr);
+                       std::int64_t passages, const index::Calibration* calibration = nullptr,
+                       std::int64_t wanted = 0);
 
 // Twice as deep, as far as there are passages: for what a filter leaves, whose best lie further
 // from the question than the best of all; and where the scores say that a plan was too shallow.

@@ -17,13 +17,14 @@ namespace {
 class Ranking {
  public:
   Ranking(const SearchPlace& place, std::span<const float> query, const SearchOptions& options,
-          const CoarseResult& coarse, Words& words, Explanation& explain)
+          const CoarseResult& coarse, std::int64_t wanted, Words& words, Explanation& explain)
       : place_(place),
         source_(place.store, place.view, place.collection),
         query_(query),
         options_(options),
         stop_(options.stop, options.deadline),
         coarse_(coarse),
+        wanted_(wanted),
         words_(words),
         explain_(explain) {}
 
@@ -58,7 +59,7 @@ class Ranking {
 
   Result<std::vector<FusionCandidate>> by_both() {
     NESTOR_ASSIGN_OR_RETURN(std::vector<FusionCandidate> candidates, by_vector());
-    const auto depth = static_cast<std::size_t>(wanted_hits(options_));
+    const auto depth = static_cast<std::size_t>(wanted_);
     if (candidates.size() > depth) candidates.resize(depth);
     NESTOR_ASSIGN_OR_RETURN(const KeywordRanking found, find_words());
     NESTOR_RETURN_IF_ERROR(add_word_scores(candidates));
@@ -77,6 +78,11 @@ class Ranking {
       candidates.push_back(one);
     }
     return fused(std::move(candidates), found.bound);
+  }
+
+  [[nodiscard]] bool complete() const {
+    const bool everything = wanted_ >= coarse_.matching;
+    return everything || (options_.mode == SearchMode::kKeyword && all_words_found_);
   }
 
  private:
@@ -108,7 +114,7 @@ class Ranking {
   Result<KeywordRanking> find_words() {
     const Stopwatch time;
     KeywordOptions options;
-    options.k = wanted_hits(options_);
+    options.k = wanted_;
     options.stop = stop_;
     if (place_.rows != nullptr || !place_.left_out.empty()) {
       options.filter = [rows = place_.rows, left_out = place_.left_out](std::uint64_t id) {
@@ -119,7 +125,10 @@ class Ranking {
     Result<KeywordRanking> found =
         words_.search.search(place_.store, place_.view, place_.collection, words_.query, options);
     explain_.keyword_seconds += time.seconds();
-    if (found.ok()) explain_.keyword_count = static_cast<std::int64_t>(found.value().hits.size());
+    if (found.ok()) {
+      explain_.keyword_count = static_cast<std::int64_t>(found.value().hits.size());
+      all_words_found_ = explain_.keyword_count < wanted_;
+    }
     return found;
   }
 
@@ -157,27 +166,31 @@ class Ranking {
   const SearchOptions& options_;
   const StopCheck stop_;
   const CoarseResult& coarse_;
+  const std::int64_t wanted_;
   Words& words_;
   Explanation& explain_;
+  bool all_words_found_ = false;  // no passage with them is left out
 };
 
 }  // namespace
 
-Result<std::vector<FusionCandidate>> rank_passages(const SearchPlace& place,
-                                                   std::span<const float> query,
-                                                   const SearchOptions& options,
-                                                   const CoarseResult& coarse, Words& words,
-                                                   Explanation& explain) {
-  Ranking ranking(place, query, options, coarse, words, explain);
-  switch (options.mode) {
-    case SearchMode::kVector:
-      return ranking.by_vector();
-    case SearchMode::kKeyword:
-      return ranking.by_words();
-    case SearchMode::kHybrid:
-      return ranking.by_both();
-  }
-  return Status(StatusCode::kInvalidArgument, "no such search mode");
+Result<RankedPassages> rank_passages(const SearchPlace& place, std::span<const float> query,
+                                     const SearchOptions& options, const CoarseResult& coarse,
+                                     std::int64_t wanted, Words& words, Explanation& explain) {
+  Ranking ranking(place, query, options, coarse, wanted, words, explain);
+  const auto by_mode = [&]() -> Result<std::vector<FusionCandidate>> {
+    switch (options.mode) {
+      case SearchMode::kVector:
+        return ranking.by_vector();
+      case SearchMode::kKeyword:
+        return ranking.by_words();
+      case SearchMode::kHybrid:
+        return ranking.by_both();
+    }
+    return Status(StatusCode::kInvalidArgument, "no such search mode");
+  };
+  NESTOR_ASSIGN_OR_RETURN(std::vector<FusionCandidate> passages, by_mode());
+  return RankedPassages{.passages = std::move(passages), .complete = ranking.complete()};
 }
 
 }  // namespace nestor::query

@@ -43,16 +43,18 @@ struct Words {
   std::string_view text = {};  // of the question
 };
 
-// Passages best first, more than options ask for where what follows may drop some: by cosine, by
-// BM25 or by the fused score. The other scores are filled in where they are known: the cosine at
-// plan.rerank_width (keyword mode: the full width; 0 where `query` is empty), BM25 unless the mode
-// is vector. `query` (parts, collection width): the best score over them. `explain` gets counts and
-// times. Errors: those of reading the store, kCancelled, kFailedPrecondition (the words are not
-// indexed).
-Result<std::vector<FusionCandidate>> rank_passages(const SearchPlace& place,
-                                                   std::span<const float> query,
-                                                   const SearchOptions& options,
-                                                   const CoarseResult& coarse, Words& words,
-                                                   Explanation& explain);
+struct RankedPassages {
+  std::vector<FusionCandidate> passages;  // best first
+  bool complete = false;                  // no passage that may be found is left out
+};
+
+// At least the best `wanted` passages: by cosine, by BM25 or by the fused score. The other scores
+// are filled in where they are known: the cosine at plan.rerank_width (keyword mode: the full
+// width; 0 where `query` is empty), BM25 unless the mode is vector. `query` (parts, collection
+// width): the best score over them. `explain` gets counts and times. Errors: those of reading the
+// store, kCancelled, kFailedPrecondition (the words are not indexed).
+Result<RankedPassages> rank_passages(const SearchPlace& place, std::span<const float> query,
+                                     const SearchOptions& options, const CoarseResult& coarse,
+                                     std::int64_t wanted, Words& words, Explanation& explain);
 
 }  // namespace nestor::query

@@ -59,18 +59,19 @@ Status add_new_rows(const StoreSource& source, std::uint64_t first_row_id, int f
 
 struct IndexOnDisk {
   index::IndexIdentity identity;
-  std::unique_ptr<CollectionIndex> index;
+  CollectionIndex index;
 };
 
-Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collection& collection) {
-  auto made =
-      std::make_unique<CollectionIndex>(collection.width, !collection.external, collection.metric);
+Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collection& collection,
+                                 ThreadPool* pool = nullptr) {
+  CollectionIndex made(collection.width, !collection.external, collection.metric);
   if (!collection.external) {
-    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex::Opened opened, index::LadderIndex::open(path));
-    if (opened.index.shape() != made->codes().shape()) {
+    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex::Opened opened,
+                            index::LadderIndex::open(path, pool));
+    if (opened.index.shape() != made.codes().shape()) {
       return Status(StatusCode::kDataLoss, path + " holds codes of another shape");
     }
-    made->put_codes(std::move(opened.index));
+    made.put_codes(std::move(opened.index));
     return IndexOnDisk{std::move(opened.identity), std::move(made)};
   }
   NESTOR_ASSIGN_OR_RETURN(index::IndexFile file, index::read_index_file(path));
@@ -79,7 +80,7 @@ Result<IndexOnDisk> read_file_of(const std::string& path, const storage::Collect
   if (rows.width() != collection.width) {
     return Status(StatusCode::kDataLoss, path + " holds another width than it says");
   }
-  made->put_prefixes(std::move(rows));
+  made.put_prefixes(std::move(rows));
   return IndexOnDisk{std::move(file.identity), std::move(made)};
 }
 
@@ -103,7 +104,7 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
                                              const IndexRoom& room, std::string& note) {
   const std::string path = index_path(store, collection);
   if (!file_fits(path, collection, room)) return std::optional<LoadedIndex>();
-  Result<IndexOnDisk> file = read_file_of(path, collection);
+  Result<IndexOnDisk> file = read_file_of(path, collection, room.pool);
   if (!file.ok()) {
     if (file.status().code() != StatusCode::kNotFound) note = file.status().message();
     return std::optional<LoadedIndex>();
@@ -114,33 +115,18 @@ Result<std::optional<LoadedIndex>> from_file(const storage::DocumentStore& store
     note = path + ": " + mismatch;
     return std::optional<LoadedIndex>();
   }
-  NESTOR_ASSIGN_OR_RETURN(const auto changes,
-                          store.changes_since(view, collection, found.sequence, found.digest));
-  if (!changes.has_value()) {
+  LoadedIndex loaded{.index = std::move(file.value().index), .cached_sequence = found.sequence};
+  if (room.budget.limited()) loaded.index.limit_memory(room.budget.index - room.others);
+  storage::Collection then = collection;
+  then.sequence = found.sequence;
+  then.digest = found.digest;
+  NESTOR_ASSIGN_OR_RETURN(const bool applied,
+                          apply_journal(store, view, then, collection, loaded, room));
+  if (!applied) {
     note = fmt::format("{} was made at sequence {}, from which this store cannot be caught up",
                        path, found.sequence);
     return std::optional<LoadedIndex>();
   }
-  LoadedIndex loaded;
-  loaded.index = std::move(file.value().index);
-  if (room.budget.limited()) loaded.index->limit_memory(room.budget.index - room.others);
-  loaded.index->remove(changes->removed_row_ids);
-  const std::int64_t lacks =
-      std::max<std::int64_t>(collection.passages - loaded.index->live_count(), 0);
-  NESTOR_RETURN_IF_ERROR(
-      room.check(collection.name, "bring the index level with the store",
-                 [&](const MemoryBudget&) { return loaded.index->bytes_with(lacks); }));
-  const StoreSource source(store, view, collection);
-  std::int64_t added = 0;
-  NESTOR_RETURN_IF_ERROR(
-      add_new_rows(source, changes->first_new_row_id, collection.width, *loaded.index, added));
-  if (loaded.index->live_count() != collection.passages) {
-    note = fmt::format("{} holds {} rows after catching up, the store {}", path,
-                       loaded.index->live_count(), collection.passages);
-    return std::optional<LoadedIndex>();
-  }
-  loaded.cached_sequence = found.sequence;
-  loaded.caught_up_rows = added + static_cast<std::int64_t>(changes->removed_row_ids.size());
   return std::optional<LoadedIndex>(std::move(loaded));
 }
 
@@ -184,16 +170,14 @@ Result<LoadedIndex> load_or_build(const storage::DocumentStore& store,
         return CollectionIndex::build_bytes(collection.width, !collection.external,
                                             size_of(collection, budget));
       }));
-  LoadedIndex loaded;
-  loaded.note = std::move(note);
   const StoreSource source(store, view, collection);
   NESTOR_ASSIGN_OR_RETURN(
       CollectionIndex built,
       CollectionIndex::build(collection.width, !collection.external, source, collection.metric,
                              size_of(collection, room.budget)));
-  loaded.index = std::make_unique<CollectionIndex>(std::move(built));
-  if (room.budget.limited()) loaded.index->limit_memory(room.budget.index - room.others);
-  const std::int64_t live = loaded.index->live_count();
+  LoadedIndex loaded{.index = std::move(built), .note = std::move(note)};
+  if (room.budget.limited()) loaded.index.limit_memory(room.budget.index - room.others);
+  const std::int64_t live = loaded.index.live_count();
   if (live != collection.passages) {
     return Status(
         StatusCode::kDataLoss,
@@ -218,6 +202,29 @@ bool worth_saving(const storage::Collection& collection, std::uint64_t cached_se
          (cached_sequence != 0 && collection.sequence - cached_sequence > kMostBatchesBehind);
 }
 
+// New codes lie beside the old ones until they take their place.
+Status train_anew(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
+                  const storage::Collection& collection, LoadedIndex& loaded,
+                  const IndexRoom& room) {
+  const auto both = [&](const MemoryBudget& budget) {
+    return loaded.index.owned_bytes() +
+           CollectionIndex::build_bytes(collection.width, true, size_of(collection, budget));
+  };
+  if (!room.fits(
+          collection.name, "train the codes anew",
+          "the codes stay those of a smaller collection: searches look further to find as much",
+          both)) {
+    return {};
+  }
+  const StoreSource source(store, view, collection);
+  NESTOR_ASSIGN_OR_RETURN(index::LadderIndex codes,
+                          index::LadderIndex::build(loaded.index.codes().shape(), source,
+                                                    room.budget.train_rows(collection.width)));
+  loaded.index.put_codes(std::move(codes));
+  loaded.caught_up_rows = collection.passages;  // the file is of the old codes
+  return {};
+}
+
 Status save_row_cache(const storage::DocumentStore& store, const storage::Collection& collection,
                       CollectionIndex& index, const MemoryBudget& budget) {
   CachedRows* const cached = index.rows();
@@ -234,76 +241,106 @@ Status save_row_cache(const storage::DocumentStore& store, const storage::Collec
 
 }  // namespace
 
+Result<LoadedIndex> LoadedIndex::version() const {
+  NESTOR_ASSIGN_OR_RETURN(CollectionIndex same, index.version());
+  return LoadedIndex{.index = std::move(same),
+                     .cached_sequence = cached_sequence,
+                     .caught_up_rows = caught_up_rows,
+                     .calibrated_anew = calibrated_anew,
+                     .note = note};
+}
+
+Result<bool> apply_journal(const storage::DocumentStore& store,
+                           const storage::DocumentStore::View& view,
+                           const storage::Collection& before, const storage::Collection& after,
+                           LoadedIndex& loaded, const IndexRoom& room) {
+  if (before.id != after.id || before.width != after.width || before.space != after.space ||
+      before.external != after.external) {
+    return false;
+  }
+  NESTOR_ASSIGN_OR_RETURN(const auto changes,
+                          store.changes_since(view, after, before.sequence, before.digest));
+  if (!changes.has_value()) return false;
+  CollectionIndex& index = loaded.index;
+  index.remove(changes->removed_row_ids);
+  const std::int64_t lacks = std::max<std::int64_t>(after.passages - index.live_count(), 0);
+  NESTOR_RETURN_IF_ERROR(room.check(after.name, "bring the index up to date with the store",
+                                    [&](const MemoryBudget&) { return index.bytes_with(lacks); }));
+  const StoreSource source(store, view, after);
+  std::int64_t added = 0;
+  NESTOR_RETURN_IF_ERROR(
+      add_new_rows(source, changes->first_new_row_id, after.width, index, added));
+  loaded.caught_up_rows += added + std::ssize(changes->removed_row_ids);
+  return index.live_count() == after.passages;
+}
+
 Result<LoadedIndex> load_index(const storage::DocumentStore& store,
                                const storage::DocumentStore::View& view,
                                const storage::Collection& collection, const LogCallback& log,
                                const IndexRoom& room) {
   NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded, load_or_build(store, view, collection, log, room));
-  if (!loaded.index->has_codes() || !loaded.index->codes().trained()) return loaded;
-  loaded.index->put_calibration(read_calibration(store, collection));
+  if (!loaded.index.has_codes() || !loaded.index.codes().trained()) return loaded;
+  loaded.index.put_calibration(read_calibration(store, collection));
   const std::int64_t tail_rows = room.budget.tail_rows(collection.width, collection.passages);
   NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, log, tail_rows));
-  if (rows.has_value()) loaded.index->put_rows(std::move(*rows));
+  if (rows.has_value()) loaded.index.put_rows(std::move(*rows));
   if (!store.read_only()) {
-    NESTOR_RETURN_IF_ERROR(renew_index(
-        store, view, collection, loaded, [](const std::function<void()>& change) { change(); },
-        room));
+    NESTOR_RETURN_IF_ERROR(renew_index(store, view, collection, loaded, room));
   }
   return loaded;
 }
 
+Result<LoadedIndex> load_for_reader(const storage::DocumentStore& store,
+                                    const storage::DocumentStore::View& view,
+                                    const storage::Collection& collection, const LogCallback& log,
+                                    const IndexRoom& room) {
+  NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded, load_index(store, view, collection, log, room));
+  if (loaded.index.wants_training()) {
+    NESTOR_RETURN_IF_ERROR(train_anew(store, view, collection, loaded, room));
+  }
+  return loaded;
+}
+
+bool wants_renewal(const LoadedIndex& loaded, const storage::Collection& collection,
+                   const IndexRoom& room) {
+  const CollectionIndex& index = loaded.index;
+  const std::int64_t tail_rows = room.budget.tail_rows(collection.width, collection.passages);
+  return index.wants_training() || index.wants_rows() || index.wants_calibration() ||
+         (index.rows() != nullptr && index.rows()->rows.tail_count() >= tail_rows);
+}
+
 Status renew_index(const storage::DocumentStore& store, const storage::DocumentStore::View& view,
                    const storage::Collection& collection, LoadedIndex& loaded,
-                   const std::function<void(const std::function<void()>&)>& exclusively,
                    const IndexRoom& room) {
-  const StoreSource source(store, view, collection);
+  CollectionIndex& index = loaded.index;
   const std::int64_t tail_rows = room.budget.tail_rows(collection.width, collection.passages);
-  // New codes lie beside the old ones until they take their place.
-  const auto both = [&](const MemoryBudget& budget) {
-    return loaded.index->owned_bytes() +
-           CollectionIndex::build_bytes(collection.width, true, size_of(collection, budget));
-  };
-  if (loaded.index->wants_training() &&
-      room.fits(
-          collection.name, "train the codes anew",
-          "the codes stay those of a smaller collection: searches look further to find as much",
-          both)) {
-    NESTOR_ASSIGN_OR_RETURN(index::LadderIndex codes,
-                            index::LadderIndex::build(loaded.index->codes().shape(), source,
-                                                      room.budget.train_rows(collection.width)));
-    exclusively([&] {
-      loaded.index->put_codes(std::move(codes));
-      loaded.caught_up_rows = collection.passages;  // the file is of the old codes
-    });
+  if (index.wants_training()) {
+    NESTOR_RETURN_IF_ERROR(train_anew(store, view, collection, loaded, room));
   }
-  if (loaded.index->wants_rows()) {
+  if (index.wants_rows()) {
     NESTOR_ASSIGN_OR_RETURN(auto rows, load_rows(store, view, collection, {}, tail_rows));
-    exclusively([&] {
-      if (rows.has_value()) loaded.index->put_rows(std::move(*rows));
-    });
+    if (rows.has_value()) index.put_rows(std::move(*rows));
   }
-  if (loaded.index->rows() != nullptr && loaded.index->rows()->rows.tail_count() >= tail_rows) {
-    CachedRows& cached = *loaded.index->rows();
+  if (index.rows() != nullptr && index.rows()->rows.tail_count() >= tail_rows) {
+    CachedRows& cached = *index.rows();
     NESTOR_ASSIGN_OR_RETURN(const std::string tail, write_rows(store, collection, cached.rows));
-    Status mapped;
-    exclusively([&] { mapped = cached.rows.map_tail(tail, cache_identity(collection)); });
-    NESTOR_RETURN_IF_ERROR(mapped);
+    NESTOR_RETURN_IF_ERROR(
+        cached.rows.map_tail(tail, cache_identity(collection), cached.rows.tail_count()));
     cached.cached_sequence = collection.sequence;
   }
-  if (loaded.index->wants_calibration()) {
+  if (index.wants_calibration()) {
+    const StoreSource source(store, view, collection);
     NESTOR_ASSIGN_OR_RETURN(index::Calibration measured,
-                            index::Calibration::measure(loaded.index->codes(), source));
-    exclusively([&] {
-      loaded.index->put_calibration(std::move(measured));
-      loaded.calibrated_anew = true;
-    });
+                            index::Calibration::measure(index.codes(), source));
+    index.put_calibration(std::move(measured));
+    loaded.calibrated_anew = true;
   }
   return {};
 }
 
 Status save_index(const storage::DocumentStore& store, const storage::Collection& collection,
                   LoadedIndex& loaded, const IndexRoom& room) {
-  CollectionIndex& index = *loaded.index;
+  CollectionIndex& index = loaded.index;
   if (loaded.calibrated_anew) {
     NESTOR_RETURN_IF_ERROR(
         index::write_index_file(plan_path(store, collection),
@@ -354,15 +391,16 @@ Result<std::int64_t> removed_rows_in_index_file(const storage::DocumentStore& st
                                                 const storage::Collection& collection) {
   const std::string path = index_path(store, collection);
   if (!is_regular_file(path)) return 0;
-  const Result<IndexOnDisk> file = read_file_of(path, collection);
+  Result<IndexOnDisk> file = read_file_of(path, collection);
   if (!file.ok()) return 1;
   const index::IndexIdentity& found = file.value().identity;
   NESTOR_ASSIGN_OR_RETURN(const auto changes,
                           store.changes_since(view, collection, found.sequence, found.digest));
   if (!changes.has_value()) return 1;
-  const std::int64_t before = file.value().index->live_count();
-  file.value().index->remove(changes->removed_row_ids);
-  return before - file.value().index->live_count();
+  CollectionIndex index = std::move(file.value().index);
+  const std::int64_t before = index.live_count();
+  index.remove(changes->removed_row_ids);
+  return before - index.live_count();
 }
 
 }  // namespace nestor::query

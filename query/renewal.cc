@@ -49,19 +49,24 @@ bool says_the_same(const StoredDocument& stored, const StoredDocument& in_shadow
          wanted_cut(stored) == in_shadow.split_tokens;
 }
 
-Result<PreparedBatch> prepare(const storage::DocumentStore& store,
-                              const storage::DocumentStore::View& view,
-                              const Collection& collection, std::uint32_t cut,
-                              std::span<const Document> documents, const TextEncoder& encoder,
-                              const std::stop_token& stop, const ProgressCallback& progress) {
-  AddOptions add{.stop = stop, .progress = progress};
+AddOptions add_options(std::uint32_t cut, const ReembedOptions& options,
+                       const ProgressCallback& progress) {
+  AddOptions add{.stop = options.stop, .progress = progress};
   add.split.enabled = cut > 0;
   if (cut > 0) add.split.passage_tokens = static_cast<int>(cut);
+  return add;
+}
+
+// Reads all that has to be read; nothing is embedded yet.
+Result<PreparedBatch> read(const storage::DocumentStore& store,
+                           const storage::DocumentStore::View& view, const Collection& collection,
+                           std::span<const Document> documents, const AddOptions& options,
+                           const TextEncoder& encoder) {
   // Borrowed: the caller holds it for longer than this call.
   const EncoderPointer borrowed(EncoderPointer(), &encoder);
   NESTOR_ASSIGN_OR_RETURN(PreparedBatch prepared,
-                          prepare_batch(store, view, collection, documents, add,
-                                        [&] { return Result<EncoderPointer>(borrowed); }));
+                          read_batch(store, view, collection, documents, options,
+                                     [&] { return Result<EncoderPointer>(borrowed); }));
   prepared.batch.collection = collection.name;
   return prepared;
 }
@@ -74,9 +79,10 @@ void account(const AddReport& added, ReembedReport& report) {
 
 }  // namespace
 
-// One way through: the state that is read, and the batch in the making.
+// One way through, and the batch in the making. Every batch is read from the newest state, so that
+// no state is held for as long as the whole takes: a document that changes behind the pass makes
+// the collection's sequence another one than the pass began with.
 struct Renewal::Pass {
-  storage::DocumentStore::ViewPointer view;
   Collection collection;
   Collection shadow;
   std::string after;                                    // the last key looked at
@@ -95,14 +101,14 @@ Renewal::Renewal(const storage::DocumentStore& store, std::string collection,
 
 Result<std::int64_t> Renewal::pass() {
   Pass pass;
-  pass.view = store_.view();
-  NESTOR_ASSIGN_OR_RETURN(auto collection, store_.find_collection(*pass.view, collection_));
+  const storage::DocumentStore::ViewPointer view = store_.view();
+  NESTOR_ASSIGN_OR_RETURN(auto collection, store_.find_collection(*view, collection_));
   if (!collection.has_value()) {
     return Status(StatusCode::kNotFound, fmt::format("no collection '{}'", collection_));
   }
   pass.collection = std::move(*collection);
-  NESTOR_ASSIGN_OR_RETURN(
-      auto shadow, store_.find_collection(*pass.view, storage::shadow_name(pass.collection)));
+  NESTOR_ASSIGN_OR_RETURN(auto shadow,
+                          store_.find_collection(*view, storage::shadow_name(pass.collection)));
   if (!shadow.has_value()) {
     return Status(StatusCode::kInternal,
                   fmt::format("collection '{}' has no shadow to be embedded in", collection_));
@@ -129,8 +135,9 @@ Status Renewal::gather(Pass& pass, bool& more) const {
   std::size_t bytes = 0;
   more = false;
   Status status;
+  const storage::DocumentStore::ViewPointer view = store_.view();
   NESTOR_RETURN_IF_ERROR(store_.scan_documents(
-      *pass.view, pass.collection.id, pass.after, [&](const StoredDocument& stored) {
+      *view, pass.collection.id, pass.after, [&](const StoredDocument& stored) {
         if (options_.stop.stop_requested()) {
           status = cancelled(report_);
           return false;
@@ -140,7 +147,7 @@ Status Renewal::gather(Pass& pass, bool& more) const {
           return false;
         }
         pass.after = stored.document.key;
-        auto there = store_.find_document(*pass.view, pass.shadow.id, stored.document.key);
+        auto there = store_.find_document(*view, pass.shadow.id, stored.document.key);
         status = there.status();
         if (!status.ok()) return false;
         if (one_mode && there.value().has_value() && says_the_same(stored, *there.value())) {
@@ -158,16 +165,18 @@ Result<std::int64_t> Renewal::write(Pass& pass) {
   std::int64_t written = 0;
   for (const auto& [cut, documents] : pass.cuts) {
     // The newest state, which only grew by this renewal's own batches and lost what was removed.
-    const storage::DocumentStore::ViewPointer now = store_.view();
+    storage::DocumentStore::ViewPointer now = store_.view();
     NESTOR_ASSIGN_OR_RETURN(const auto shadow, store_.find_collection(*now, pass.shadow.name));
     if (!shadow.has_value()) {
       return Status(
           StatusCode::kInternal,
           fmt::format("the shadow of collection '{}' went while it was filled", collection_));
     }
+    const AddOptions add = add_options(cut, options_, progress_of(pass.collection, *shadow));
     NESTOR_ASSIGN_OR_RETURN(PreparedBatch prepared,
-                            prepare(store_, *now, *shadow, cut, documents, encoder_, options_.stop,
-                                    progress_of(pass.collection, *shadow)));
+                            read(store_, *now, *shadow, documents, add, encoder_));
+    now.reset();
+    NESTOR_RETURN_IF_ERROR(embed_batch(add, nullptr, prepared));
     if (prepared.batch.writes.empty()) continue;
     NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const storage::Commit done, commit_(prepared.batch));
     account(prepared.report, report_);
@@ -183,15 +192,16 @@ Result<std::int64_t> Renewal::remove_surplus(const Pass& pass) {
   std::string after;
   for (;;) {
     if (options_.stop.stop_requested()) return cancelled(report_);
+    const storage::DocumentStore::ViewPointer view = store_.view();
     NESTOR_ASSIGN_OR_RETURN(const std::vector<std::string> keys,
-                            store_.list_keys(*pass.view, pass.shadow.id, after, kRemovalsPage));
+                            store_.list_keys(*view, pass.shadow.id, after, kRemovalsPage));
     if (keys.empty()) return removed;
     after = keys.back();
     storage::Batch batch;
     batch.collection = pass.shadow.name;
     for (const std::string& key : keys) {
       NESTOR_ASSIGN_OR_RETURN(const auto there,
-                              store_.find_document(*pass.view, pass.collection.id, key));
+                              store_.find_document(*view, pass.collection.id, key));
       if (!there.has_value()) batch.removals.push_back(key);
     }
     if (batch.removals.empty()) continue;
@@ -227,12 +237,11 @@ std::int64_t rows_of_other_modes(const Collection& collection, const ModelInfo& 
   return rows;
 }
 
-Result<storage::Batch> other_modes_batch(const storage::DocumentStore& store,
-                                         const storage::DocumentStore::View& view,
-                                         const Collection& collection,
-                                         const EncoderPointer& encoder,
-                                         const ReembedOptions& options, std::string& after,
-                                         ReembedReport& report) {
+Result<PreparedBatch> other_modes_batch(const storage::DocumentStore& store,
+                                        const storage::DocumentStore::View& view,
+                                        const Collection& collection, const EncoderPointer& encoder,
+                                        const ReembedOptions& options, std::string& after,
+                                        const ReembedReport& report) {
   const storage::NumericMode mode = numeric_mode_of(encoder->info());
   std::vector<Document> documents;  // of one cut
   std::uint32_t cut = 0;
@@ -259,21 +268,29 @@ Result<storage::Batch> other_modes_batch(const storage::DocumentStore& store,
   };
   NESTOR_RETURN_IF_ERROR(store.scan_documents(view, collection.id, after, take));
   NESTOR_RETURN_IF_ERROR(status);
-  if (documents.empty()) return storage::Batch();
+  if (documents.empty()) return PreparedBatch();
+  NESTOR_ASSIGN_OR_RETURN(PreparedBatch prepared, read(store, view, collection, documents,
+                                                       add_options(cut, options, {}), *encoder));
+  prepared.encoder = encoder;
+  return prepared;
+}
+
+Status embed_other_modes(const Collection& collection, const ReembedOptions& options,
+                         PreparedBatch& prepared, ReembedReport& report) {
   ProgressCallback progress;
   if (options.progress) {
     const std::int64_t total =
-        report.passages_embedded + rows_of_other_modes(collection, encoder->info());
+        report.passages_embedded + rows_of_other_modes(collection, prepared.encoder->info());
     progress = [&options, &report, total](const Progress& one) {
       options.progress({.passages_done = report.passages_embedded + one.passages_done,
                         .passages_total = total,
                         .tokens_done = report.tokens_embedded + one.tokens_done});
     };
   }
-  NESTOR_ASSIGN_OR_RETURN(PreparedBatch prepared, prepare(store, view, collection, cut, documents,
-                                                          *encoder, options.stop, progress));
+  NESTOR_RETURN_IF_ERROR(
+      embed_batch({.stop = options.stop, .progress = progress}, nullptr, prepared));
   account(prepared.report, report);
-  return std::move(prepared.batch);
+  return {};
 }
 
 }  // namespace nestor::query

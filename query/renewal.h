@@ -9,6 +9,7 @@
 #include <string>
 
 #include "nestor/reembed.h"
+#include "query/ingest.h"
 #include "query/text_encoder.h"
 #include "storage/document_store.h"
 
@@ -49,15 +50,18 @@ class Renewal {
 };
 
 // Documents of `collection` after the key `after`, which becomes the last one looked at, whose rows
-// are of another numeric mode than the encoder's: one batch for the collection itself; empty at the
-// end. Vectors of the callers' own stay. To be called with writers held out. Errors: as
-// prepare_batch. Cost: reads the rows it passes.
-Result<storage::Batch> other_modes_batch(const storage::DocumentStore& store,
-                                         const storage::DocumentStore::View& view,
-                                         const storage::Collection& collection,
-                                         const EncoderPointer& encoder,
-                                         const ReembedOptions& options, std::string& after,
-                                         ReembedReport& report);
+// are of another numeric mode than the encoder's: one batch for the collection itself, to be
+// embedded yet; empty at the end. User vectors stay. Errors: as read_batch. Cost: reads the rows it
+// passes.
+Result<PreparedBatch> other_modes_batch(const storage::DocumentStore& store,
+                                        const storage::DocumentStore::View& view,
+                                        const storage::Collection& collection,
+                                        const EncoderPointer& encoder,
+                                        const ReembedOptions& options, std::string& after,
+                                        const ReembedReport& report);
+// Embeds it; what that took goes into `report`. Errors: as embed_batch.
+Status embed_other_modes(const storage::Collection& collection, const ReembedOptions& options,
+                         PreparedBatch& prepared, ReembedReport& report);
 // Rows of another numeric mode than the model's, brought vectors aside.
 std::int64_t rows_of_other_modes(const storage::Collection& collection, const ModelInfo& model);
 

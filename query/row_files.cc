@@ -232,7 +232,9 @@ Status save_rows(const DocumentStore& store, const Collection& collection,
   NESTOR_RETURN_IF_ERROR(cached.rows.gather_tail(tail_rows, live));
   NESTOR_ASSIGN_OR_RETURN(const std::string tail, write_rows(store, collection, cached.rows));
   cached.cached_sequence = collection.sequence;
-  return tail.empty() ? Status() : cached.rows.map_tail(tail, cache_identity(collection));
+  return tail.empty()
+             ? Status()
+             : cached.rows.map_tail(tail, cache_identity(collection), cached.rows.tail_count());
 }
 
 void remove_rows(const DocumentStore& store, const Collection& collection) {
@@ -250,7 +252,7 @@ Result<std::optional<CachedRows>> load_rows(const DocumentStore& store,
     const auto write = [&]() -> Status {
       NESTOR_ASSIGN_OR_RETURN(const std::string tail, write_rows(store, collection, cached.rows));
       cached.cached_sequence = collection.sequence;
-      return cached.rows.map_tail(tail, cache_identity(collection));
+      return cached.rows.map_tail(tail, cache_identity(collection), cached.rows.tail_count());
     };
     return add_rows(source, collection, tail_rows,
                     store.read_only() ? std::function<Status()>() : write, cached);

@@ -10,18 +10,11 @@ namespace {
 
 constexpr std::size_t kMostMasks = 32;
 
-}  // namespace
-
-Result<bool> RowFilters::something_expires(const storage::DocumentStore& store,
-                                           const storage::DocumentStore::View& view,
-                                           const storage::Collection& collection) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto known = expires_.find(collection.id);
-    if (known != expires_.end() && known->second.sequence == collection.sequence) {
-      return known->second.something;
-    }
-  }
+// Whether any document has an expiry at all, so that nobody else pays for it.
+Result<bool> something_expires(const storage::DocumentStore& store,
+                               const storage::DocumentStore::View& view,
+                               const storage::Collection& collection, CollectionFilters& filters) {
+  if (const std::optional<bool> known = filters.has_expiries()) return *known;
   bool found = false;
   NESTOR_RETURN_IF_ERROR(
       store.scan_field(view,
@@ -31,32 +24,34 @@ Result<bool> RowFilters::something_expires(const storage::DocumentStore& store,
                          found = true;
                          return false;
                        }));
-  const std::lock_guard lock(mutex_);
-  expires_[collection.id] = {collection.sequence, found};
+  filters.put_has_expiries(found);
   return found;
 }
 
-Result<std::optional<MatchingRows>> RowFilters::rows_of(const storage::DocumentStore& store,
-                                                        const storage::DocumentStore::View& view,
-                                                        const storage::Collection& collection,
-                                                        const Filter& filter) {
+}  // namespace
+
+Result<std::optional<MatchingRows>> rows_that_may_be_found(const storage::DocumentStore& store,
+                                                           const storage::DocumentStore::View& view,
+                                                           const storage::Collection& collection,
+                                                           const Filter& filter,
+                                                           CollectionFilters& filters) {
   if (filter.empty()) {
-    NESTOR_ASSIGN_OR_RETURN(const bool expires, something_expires(store, view, collection));
+    NESTOR_ASSIGN_OR_RETURN(const bool expires,
+                            something_expires(store, view, collection, filters));
     if (!expires) return std::optional<MatchingRows>();
   }
   NESTOR_ASSIGN_OR_RETURN(MatchingRows matching, find_matching_rows(store, view, collection, filter,
-                                                                    seconds_since_1970(), cache_));
+                                                                    seconds_since_1970(), filters));
   if (matching.everything) return std::optional<MatchingRows>();
   return std::optional<MatchingRows>(std::move(matching));
 }
 
-Result<std::shared_ptr<const index::LadderFilter>> RowFilters::mask_of(
-    const storage::Collection& collection, const RowSetPointer& rows,
-    const index::LadderIndex& codes) {
+Result<std::shared_ptr<const index::LadderFilter>> MaskCache::mask_of(
+    const RowSetPointer& rows, const index::LadderIndex& codes) {
   {
     const std::lock_guard lock(mutex_);
     const auto known = std::find_if(masks_.begin(), masks_.end(), [&](const Mask& mask) {
-      return mask.collection == collection.id && mask.mask->generation == codes.generation() &&
+      return mask.mask->generation == codes.generation() &&
              (mask.rows == rows || *mask.rows == *rows);
     });
     if (known != masks_.end()) {
@@ -66,23 +61,23 @@ Result<std::shared_ptr<const index::LadderFilter>> RowFilters::mask_of(
   }
   NESTOR_ASSIGN_OR_RETURN(index::LadderFilter made, codes.filter(rows->to_ids()));
   auto mask = std::make_shared<const index::LadderFilter>(std::move(made));
+  std::list<Mask> dropped;  // freed without the mutex
   const std::lock_guard lock(mutex_);
-  masks_.push_front({collection.id, rows, mask});
-  if (masks_.size() > kMostMasks) masks_.pop_back();
+  masks_.push_front({rows, mask});
   std::size_t bytes = 0;
   for (const Mask& each : masks_) bytes += bytes_of(each) + each.rows->memory_bytes();
-  while (bytes > most_mask_bytes_ && !masks_.empty()) {
+  while (!masks_.empty() && (bytes > most_bytes_ || masks_.size() > kMostMasks)) {
     bytes -= bytes_of(masks_.back()) + masks_.back().rows->memory_bytes();
-    masks_.pop_back();
+    dropped.splice(dropped.end(), masks_, std::prev(masks_.end()));
   }
   return mask;
 }
 
-std::size_t RowFilters::bytes_of(const Mask& mask) {
+std::size_t MaskCache::bytes_of(const Mask& mask) {
   return sizeof(Mask) + sizeof(index::LadderFilter) + mask.mask->words.capacity() * 8;
 }
 
-std::size_t RowFilters::mask_bytes() const {
+std::size_t MaskCache::bytes() const {
   const std::lock_guard lock(mutex_);
   std::size_t bytes = 0;
   for (const Mask& mask : masks_) bytes += bytes_of(mask);

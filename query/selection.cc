@@ -72,8 +72,12 @@ Status diversify(const SearchPlace& place, const SearchOptions& options, std::si
 
 }  // namespace
 
+std::int64_t hits_to_select(const SearchOptions& options) {
+  return options.rerank ? selected_hits(options) : options.k;
+}
+
 Result<std::vector<FusionCandidate>> select_hits(const SearchPlace& place,
-                                                 const SearchOptions& options,
+                                                 const SearchOptions& options, std::int64_t pool,
                                                  std::vector<FusionCandidate> ranked) {
   const StopCheck stop(options.stop, options.deadline);
   NESTOR_RETURN_IF_ERROR(stop.check());
@@ -86,7 +90,7 @@ Result<std::vector<FusionCandidate>> select_hits(const SearchPlace& place,
   }
   const auto last = static_cast<std::size_t>(selected_hits(options));
   if (options.diversity_lambda < 1) {
-    ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(wanted_hits(options))));
+    ranked.resize(std::min(ranked.size(), static_cast<std::size_t>(pool)));
     NESTOR_RETURN_IF_ERROR(diversify(place, options, last, ranked));
   }
   ranked.resize(std::min(ranked.size(), last));

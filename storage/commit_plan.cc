@@ -86,7 +86,34 @@ bool ids_left(std::uint64_t next, std::size_t count) {
   return next <= std::numeric_limits<std::uint64_t>::max() - count;
 }
 
+bool is_collection_name(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+         });
+}
+
 }  // namespace
+
+Status check_new_collection(const std::string& name, const NewCollection& made) {
+  if (!is_collection_name(name)) {
+    return {StatusCode::kInvalidArgument,
+            quote_for_message(name) +
+                " cannot name a collection: 1 to 64 of [A-Za-z0-9._-], not starting with a dot"};
+  }
+  if (made.width < (made.external ? 1 : 0) || made.width > 65'536) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("collection '{}': width {}, expected 1 to 65,536", name, made.width)};
+  }
+  if (made.metric != Metric::kCosine && !made.external) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("collection '{}': its vectors are the model's, which are compared by "
+                        "cosine, not by {}",
+                        name, metric_name(made.metric))};
+  }
+  return {};
+}
 
 Status check_batch(const Batch& batch, const Collection& collection) {
   std::set<std::string_view> keys;

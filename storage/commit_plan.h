@@ -21,6 +21,8 @@ namespace nestor::storage {
 // Errors: kInvalidArgument (a key, a range, a vector that cannot be stored, named), kModelMismatch
 // (another width or space, both named).
 Status check_batch(const Batch& batch, const Collection& collection);
+// Errors: kInvalidArgument (the name, a width, a metric without external).
+Status check_new_collection(const std::string& name, const NewCollection& made);
 
 class CommitPlan {
  public:
@@ -43,6 +45,7 @@ class CommitPlan {
   [[nodiscard]] rocksdb::WriteBatch& batch() { return batch_; }
   [[nodiscard]] const StoreState& state() const { return state_; }
   [[nodiscard]] Commit& commit() { return commit_; }
+  [[nodiscard]] const Commit& commit() const { return commit_; }
 
  private:
   // False where the key was not there.

@@ -1,13 +1,18 @@
 // DocumentStore: RocksDB as the single truth. One synced, atomic batch a commit; everything else in
 // Nestor can be made again from what is here. Bytes on disk: FORMAT.md.
 //
-// Threads: one commit (or create, or attribute) at a time, by the caller's lock; everything const
-// is safe beside it and beside itself.
+// A change has two steps: prepare_* reads what it replaces and makes everything that is needed for
+// it, apply() writes it. So a caller can make its own next state between the two, and nothing that
+// can fail is left once the change is on disk.
+//
+// Threads: one change (prepare, apply, build_postings, refresh) at a time, by the caller's lock;
+// everything const is safe beside it and beside itself, and so is compact().
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -41,10 +46,18 @@ struct StoreOptions {
   std::function<std::int64_t(const std::string& path)> free_bytes = {};
 };
 
+// What a new collection is.
+struct NewCollection {
+  int width = 0;          // 0 unless external: settled by the first rows
+  bool external = false;  // user vectors
+  Metric metric = Metric::kCosine;
+};
+
 // All documents to be written and keys to be removed, of one collection. A key stands at most once
 // in all.
 struct Batch {
-  std::string collection;  // must exist
+  std::string collection;  // must exist, unless `create` makes it in the same commit
+  std::optional<NewCollection> create = {};
   // Settled by the first rows of a collection that has none yet; must equal the collection's
   // otherwise.
   int width = 0;
@@ -85,6 +98,20 @@ class DocumentStore {
   using ViewPointer =
       std::shared_ptr<const View>;  // shared: readers hold it while a writer publishes the next
 
+  // A change that is ready to be applied. It belongs to the state that it was prepared in: the next
+  // change that is applied has to be this one, or it is of no use any more.
+  class PreparedCommit {
+   public:
+    virtual ~PreparedCommit() = default;
+    // As it will be.
+    [[nodiscard]] virtual const Commit& commit() const = 0;
+    // There is nothing to change; apply() does nothing.
+    [[nodiscard]] virtual bool empty() const = 0;
+    // The state that the change leads to. To be read only after apply() has returned ok.
+    [[nodiscard]] virtual const ViewPointer& view() const = 0;
+  };
+  using PreparedPointer = std::unique_ptr<PreparedCommit>;
+
   // Errors: kNotFound (create_if_missing is false), kLocked (names the pid of the holder),
   // kUnsupported (newer format), kDataLoss (damage, or less than the watermark promises),
   // kInvalidArgument (the path is a file, or a folder with other things in it), kNoSpace, kIoError.
@@ -93,38 +120,54 @@ class DocumentStore {
   virtual ~DocumentStore() = default;
 
   // Errors: kAlreadyExists, kInvalidArgument (the name, a width, a metric without external),
-  // kFailedPrecondition (read-only), kIoError, kNoSpace.
-  virtual Result<Collection> create_collection(const std::string& name, int width, bool external,
-                                               Metric metric) = 0;
-  Result<Collection> create_collection(const std::string& name, int width, bool external) {
-    return create_collection(name, width, external, Metric::kCosine);
-  }
-  // An empty value removes the attribute. Errors: kNotFound (the collection), as create_collection.
-  virtual Status set_attribute(const std::string& collection, const std::string& name,
-                               const std::string& value) = 0;
-  // All or nothing; synced to disk and recorded in the watermark when it returns ok.
-  // Errors: kNoSpace (before RocksDB meets a full disk), kIoError (the store then refuses further
-  // writes until it is opened again), kNotFound (the collection), kModelMismatch (another width or
-  // space).
-  virtual Result<Commit> commit(const Batch& batch) = 0;
+  // kFailedPrecondition (read-only), kIoError.
+  virtual Result<PreparedPointer> prepare_collection(const std::string& name,
+                                                     const NewCollection& made) = 0;
+  // An empty value removes the attribute. Errors: kNotFound (the collection), as
+  // prepare_collection.
+  virtual Result<PreparedPointer> prepare_attribute(const std::string& collection,
+                                                    const std::string& name,
+                                                    const std::string& value) = 0;
+  // All or nothing. Errors: kIoError (an earlier write failed: the store refuses further ones until
+  // it is opened again), kNotFound (the collection), kModelMismatch (another width or space),
+  // kInvalidArgument, kDataLoss; those of prepare_collection where the batch makes it.
+  virtual Result<PreparedPointer> prepare(const Batch& batch) = 0;
+  // Synced to disk and recorded in the watermark when it returns ok; view() is the new state then.
+  // After a failure nothing is changed, or the store refuses further changes until it is opened
+  // again; the message says which.
+  // Errors: kNoSpace (before RocksDB meets a full disk), kOutOfMemory, kIoError.
+  virtual Status apply(PreparedCommit& prepared) = 0;
 
-  // Postings of all passages that have none, in batches of a moderate size, each atomic; then the
-  // collection is complete. Postings of another analysis are taken away first, in the first batch.
-  // What a process did that died on the way stays. Errors: those of `make` and commit; kCancelled.
-  // Cost: reads every document and row.
+  // Both steps at once.
+  Result<Collection> create_collection(const std::string& name, int width, bool external,
+                                       Metric metric = Metric::kCosine);
+  Status set_attribute(const std::string& collection, const std::string& name,
+                       const std::string& value);
+  Result<Commit> commit(const Batch& batch);
+
+  // Postings of all passages that have none, in batches of a moderate size, each atomic and handed
+  // to `apply` (empty: this store's); then the collection is complete. Postings of another analysis
+  // are taken away first, in the first batch. What a process did that died on the way stays.
+  // Errors: those of `make`, prepare and apply; kCancelled. Cost: reads every document and row.
+  using ApplyFunction = std::function<Status(PreparedCommit& prepared)>;
   virtual Status build_postings(const std::string& collection, const std::string& analysis,
-                                const TermMaker& make, std::stop_token stop) = 0;
+                                const TermMaker& make, std::stop_token stop,
+                                const ApplyFunction& apply = {}) = 0;
 
   // The hidden collection that another model fills, until it takes the place of `collection`
   // (shadow_collection.h has its name); it begins with the collection's attributes, empty and
-  // without a width. Errors: kNotFound (the collection), kAlreadyExists, as create_collection.
-  virtual Result<Collection> create_shadow(const std::string& collection) = 0;
+  // without a width. Errors: kNotFound (the collection), kAlreadyExists, as prepare_collection.
+  virtual Result<PreparedPointer> prepare_shadow(const std::string& collection) = 0;
   // In one batch: the shadow gets the collection's name and attributes, every record of the old one
-  // goes. Views from before keep the old one. Errors: kNotFound (either), as create_collection.
+  // goes. Views from before keep the old one. Errors: kNotFound (either), as prepare_collection.
   // Cost: a batch of some dozen records.
-  virtual Result<Collection> swap_in_shadow(const std::string& collection) = 0;
-  // Takes the shadow away, if there is one. Errors: as create_shadow.
-  virtual Status drop_shadow(const std::string& collection) = 0;
+  virtual Result<PreparedPointer> prepare_swap(const std::string& collection) = 0;
+  // Takes the shadow away, if there is one. Errors: as prepare_shadow.
+  virtual Result<PreparedPointer> prepare_drop_shadow(const std::string& collection) = 0;
+  // Both steps at once.
+  Result<Collection> create_shadow(const std::string& collection);
+  Result<Collection> swap_in_shadow(const std::string& collection);
+  Status drop_shadow(const std::string& collection);
 
   // The newest committed state.
   virtual ViewPointer view() const = 0;
@@ -181,12 +224,13 @@ class DocumentStore {
   // Reads and checks everything: RocksDB's checksums, every record, counts and digests, documents
   // against rows and rows against documents, vectors finite.
   virtual Result<VerifyReport> verify(std::stop_token stop) const = 0;
-  // Rewrites the tables without what is deleted or replaced; afterwards no byte of it is in any
-  // file of RocksDB's. Errors: kNoSpace (nothing was done: free are the reserve and what the store
-  // has, at most 3 GiB), kFailedPrecondition (read-only; a reader holds an old view for over 30 s),
-  // kIoError. Cost: one pass over all that is stored; extra disk at most what was asked for, memory
-  // some MB.
-  virtual Status compact() = 0;
+  // Rewrites the tables without what was deleted or replaced before the call; afterwards no byte of
+  // it is in any file of RocksDB's. Changes go on beside it: `writing`, the caller's lock for them,
+  // is taken for a moment at the beginning and at the end. Errors: kNoSpace (nothing was done: free
+  // are the reserve and what the store has, at most 3 GiB), kFailedPrecondition (read-only; a
+  // reader holds a view from before the call for over 30 s), kIoError. Cost: one pass over all that
+  // is stored; extra disk at most what was asked for, memory some MB.
+  virtual Status compact(std::mutex& writing) = 0;
   // What is left of a deleted document, or of the bytes of `texts`, in any file of the database.
   // Errors: kNotFound (the collection), kInvalidArgument, kCancelled, kDataLoss, kIoError.
   virtual Result<ErasureReport> find_traces(const std::string& collection, const std::string& key,
@@ -207,7 +251,7 @@ class DocumentStore {
   // Brings a read-only store level with what its writer has acknowledged meanwhile; views handed
   // out before stay as they were. False: nothing was. A store open for writing is always level.
   // Errors: those of open; kFailedPrecondition (the folder is another database now, or went back:
-  // restored from a copy). After an error the store is as it was. Threads: as commit.
+  // restored from a copy). After an error the store is as it was. Threads: as apply.
   // Cost: a read of 8 KiB where nothing is new, otherwise a read-only open.
   virtual Result<bool> refresh() = 0;
 };

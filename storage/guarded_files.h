@@ -36,6 +36,8 @@ class GuardedFiles final : public rocksdb::FileSystemWrapper {
 
   // Ok while every write went well.
   [[nodiscard]] rocksdb::Status failure() const;
+  // Whether one did not. Allocates nothing.
+  [[nodiscard]] bool failed() const { return failure_->happened(); }
   // As if a write had failed now: to be called when an exception came out of RocksDB, for a buffer
   // that it left behind half emptied would be written a second time when the file is closed.
   void freeze();

@@ -83,6 +83,8 @@ rocksdb::Options rocksdb_options(OpenMode mode, std::size_t memory_bytes = 0) {
   options.max_manifest_file_size = 1;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  // Fifteen threads would come and go for each column family of each open, empty ones too.
+  options.max_file_opening_threads = 1;
   options.info_log = std::make_shared<SilentLogger>();
   if (mode == OpenMode::kReadOnly) {
     options.max_open_files = -1;  // opened now, held: a writer may delete a file later
@@ -176,7 +178,7 @@ GuardedFiles* files_of(const RocksdbPointer& db) {
 
 Status write_failure_of(const RocksdbPointer& db) {
   const GuardedFiles* const files = files_of(db);
-  if (files == nullptr) return {};
+  if (files == nullptr || !files->failed()) return {};
   return status_from_rocksdb(files->failure(), "write the files of the database");
 }
 

@@ -12,53 +12,18 @@
 #include "core/folder.h"
 #include "core/macros.h"
 #include "core/text.h"
-#include "storage/commit_plan.h"
 #include "storage/field_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
+#include "storage/planned_commit.h"
 #include "storage/rocksdb_options.h"
+#include "storage/rocksdb_view.h"
 #include "storage/shadow_collection.h"
 #include "storage/store_refresh.h"
 #include "storage/store_verifier.h"
 
 namespace nestor::storage {
 namespace {
-
-// What closing would wait for in a forked child is left to the parent.
-void leave_to_parent(std::shared_ptr<rocksdb::DB>& db) {
-  [[maybe_unused]] const auto* left = new std::shared_ptr<rocksdb::DB>(std::move(db));
-}
-
-// A snapshot and the batch it ends with. A read-only DB never changes and needs no snapshot; the
-// view keeps it, and with it the files that its writer may have deleted, after a refresh.
-class RocksdbView final : public DocumentStore::View {
- public:
-  RocksdbView(std::shared_ptr<rocksdb::DB> db, bool with_snapshot, std::uint64_t sequence)
-      : db_(std::move(db)),
-        snapshot_(with_snapshot ? db_->GetSnapshot() : nullptr),
-        sequence_(sequence),
-        process_(::getpid()) {}
-  ~RocksdbView() override {
-    // After a fork RocksDB's mutexes may be held by threads that are not here.
-    if (process_ != ::getpid()) {
-      leave_to_parent(db_);
-    } else if (snapshot_ != nullptr) {
-      db_->ReleaseSnapshot(snapshot_);
-    }
-  }
-  RocksdbView(const RocksdbView&) = delete;
-  RocksdbView& operator=(const RocksdbView&) = delete;
-
-  [[nodiscard]] rocksdb::DB& db() const { return *db_; }
-  [[nodiscard]] const rocksdb::Snapshot* snapshot() const { return snapshot_; }
-  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
-
- private:
-  std::shared_ptr<rocksdb::DB> db_;
-  const rocksdb::Snapshot* snapshot_;
-  const std::uint64_t sequence_;
-  const pid_t process_;
-};
 
 bool lacks_tables(rocksdb::DB& db) {
   std::vector<rocksdb::LiveFileMetaData> tables;
@@ -69,19 +34,11 @@ bool lacks_tables(rocksdb::DB& db) {
   });
 }
 
-bool is_collection_name(const std::string& name) {
-  return !name.empty() && name.size() <= 64 && name.front() != '.' &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                  c == '.' || c == '_' || c == '-';
-         });
-}
+}  // namespace
 
 Status no_collection(const std::string& name) {
   return {StatusCode::kNotFound, "there is no collection " + quote_for_message(name)};
 }
-
-}  // namespace
 
 RocksdbStore::RocksdbStore(std::string path, RocksdbPointer db, StoreState state,
                            std::uint64_t database_id, std::optional<Writer> writer,
@@ -93,7 +50,7 @@ RocksdbStore::RocksdbStore(std::string path, RocksdbPointer db, StoreState state
       writer_(std::move(writer)),
       db_(std::move(db)),
       state_(state),
-      current_(std::make_shared<RocksdbView>(db_, writer_.has_value(), state_.sequence)) {}
+      current_(std::make_shared<RocksdbView>(db_, !writer_.has_value(), state_.sequence)) {}
 
 RocksdbStore::~RocksdbStore() {
   current_.reset();
@@ -142,108 +99,120 @@ Result<CollectionRecord> RocksdbStore::require_collection(const std::string& nam
   return *std::move(record);
 }
 
-Result<Collection> RocksdbStore::create_collection(const std::string& name, int width,
-                                                   bool external, Metric metric) {
-  return guarded([&]() -> Result<Collection> {
+CollectionRecord RocksdbStore::new_record(const std::string& name, const NewCollection& made,
+                                          StoreState& state) const {
+  CollectionRecord record;
+  record.collection.id = state.next_collection_id++;
+  record.collection.name = name;
+  record.collection.width = made.width;
+  record.collection.external = made.external;
+  record.collection.metric = made.metric;
+  return record;
+}
+
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_collection(const std::string& name,
+                                                                        const NewCollection& made) {
+  return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
-    if (!is_collection_name(name)) {
-      return Status(StatusCode::kInvalidArgument,
-                    quote_for_message(name) +
-                        " cannot name a collection: 1 to 64 of [A-Za-z0-9._-], not starting with "
-                        "a dot");
-    }
-    if (width < (external ? 1 : 0) || width > 65'536) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("collection '{}': width {}, expected 1 to 65,536", name, width));
-    }
-    if (metric != Metric::kCosine && !external) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("collection '{}': its vectors are the model's, which are compared "
-                                "by cosine, not by {}",
-                                name, metric_name(metric)));
-    }
-    const RecordSource source = newest();
-    NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(name));
+    NESTOR_RETURN_IF_ERROR(check_new_collection(name, made));
+    NESTOR_ASSIGN_OR_RETURN(const auto existing, newest().find_collection(name));
     if (existing) {
       return Status(StatusCode::kAlreadyExists, "collection '" + name + "' is there already");
     }
-    CollectionRecord record;
-    record.collection.name = name;
-    record.collection.width = width;
-    record.collection.external = external;
-    record.collection.metric = metric;
-    return begin_collection(source, std::move(record));
+    StoreState state = state_;
+    CollectionRecord record = new_record(name, made, state);
+    return plan_commit(std::move(record), state, kAlways, [](CommitPlan& plan) {
+      plan.begin_collection();
+      return Status();
+    });
   });
 }
 
-Result<Collection> RocksdbStore::begin_collection(const RecordSource& source,
-                                                  CollectionRecord record) {
-  record.collection.id = state_.next_collection_id;
-  StoreState state = state_;
-  ++state.next_collection_id;
-  CommitPlan plan(source, std::move(record), state);
-  plan.begin_collection();
-  NESTOR_RETURN_IF_ERROR(plan.finish());
-  NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
-  return std::move(plan.commit().collection);
-}
-
-Status RocksdbStore::set_attribute(const std::string& collection, const std::string& name,
-                                   const std::string& value) {
-  return guarded([&]() -> Status {
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_attribute(
+    const std::string& collection, const std::string& name, const std::string& value) {
+  return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
     NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(collection));
-    const RecordSource source = newest();
-    CommitPlan plan(source, std::move(record), state_);
-    plan.set_attribute(name, value);
-    NESTOR_RETURN_IF_ERROR(plan.finish());
-    return publish(plan.batch(), plan.state());
+    return plan_commit(std::move(record), state_, kAlways, [&](CommitPlan& plan) {
+      plan.set_attribute(name, value);
+      return Status();
+    });
   });
 }
 
-Result<Commit> RocksdbStore::commit(const Batch& batch) {
-  return guarded([&]() -> Result<Commit> {
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare(const Batch& batch) {
+  return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
-    NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(batch.collection));
-    const Collection before = record.collection;
-    NESTOR_RETURN_IF_ERROR(check_batch(batch, before));
-    const RecordSource source = newest();
-    CommitPlan plan(source, std::move(record), state_);
-    NESTOR_RETURN_IF_ERROR(plan.add(batch).with_context("collection '" + batch.collection + "'"));
-    if (plan.empty()) {
-      Commit nothing;
-      nothing.sequence = state_.sequence;
-      nothing.collection = before;
-      return nothing;
+    StoreState state = state_;
+    NESTOR_ASSIGN_OR_RETURN(std::optional<CollectionRecord> record,
+                            newest().find_collection(batch.collection));
+    const bool begins = batch.create.has_value();
+    if (begins) {
+      NESTOR_RETURN_IF_ERROR(check_new_collection(batch.collection, *batch.create));
+      if (record) {
+        return Status(StatusCode::kAlreadyExists,
+                      "collection '" + batch.collection + "' is there already");
+      }
+      record = new_record(batch.collection, *batch.create, state);
     }
-    NESTOR_RETURN_IF_ERROR(plan.finish());
-    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
-    return std::move(plan.commit());
+    if (!record) return no_collection(batch.collection);
+    NESTOR_RETURN_IF_ERROR(check_batch(batch, record->collection));
+    return plan_commit(*std::move(record), state, kUnlessEmpty, [&](CommitPlan& plan) {
+      if (begins) plan.begin_collection();
+      return plan.add(batch).with_context("collection '" + batch.collection + "'");
+    });
   });
 }
 
-Status RocksdbStore::publish(rocksdb::WriteBatch& batch, const StoreState& state) {
-  NESTOR_RETURN_IF_ERROR(check_free_space(
-      writer_->free_bytes, path_, static_cast<std::int64_t>(batch.GetDataSize()),
-      "nothing of this batch was written; make room, searching goes on meanwhile"));
+Status RocksdbStore::pin_current_view() {
+  return catching_exceptions([&]() -> Status {
+    static_cast<void>(current_->snapshot());
+    return {};
+  });
+}
+
+Status RocksdbStore::apply(PreparedCommit& prepared) {
+  return guarded([&]() -> Status {
+    if (prepared.empty()) return {};
+    auto& planned = static_cast<PlannedCommit&>(prepared);
+    CommitPlan& plan = planned.plan();
+    NESTOR_RETURN_IF_ERROR(check_writable());
+    NESTOR_CHECK(plan.state().sequence == state_.sequence + 1,
+                 "a change that was prepared in another state");
+    NESTOR_RETURN_IF_ERROR(check_free_space(
+        writer_->free_bytes, path_, static_cast<std::int64_t>(plan.batch().GetDataSize()),
+        "nothing of this batch was written; make room, searching goes on meanwhile"));
+    NESTOR_RETURN_IF_ERROR(pin_current_view());
+    NESTOR_RETURN_IF_ERROR(write(plan.batch(), plan.state().sequence));
+    // From here on nothing fails.
+    state_ = plan.state();
+    std::shared_ptr<RocksdbView> before = planned.take_view();
+    const std::lock_guard guard(mutex_);
+    current_.swap(before);
+    return {};
+  });
+}
+
+Status RocksdbStore::write(rocksdb::WriteBatch& batch, std::uint64_t sequence) {
+  // What needs memory comes before the write.
+  const std::string action = "write a batch to " + path_;
+  const std::string slot = writer_->watermark.slot_of(sequence);
+  Status success;
   // Counts as failed until everything is done: an exception on the way must close the store too.
   write_failure_ = Status(StatusCode::kInternal, "it did not come to its end");
   rocksdb::WriteOptions options;
   options.sync = true;
-  Status status = freezing_on_exception(db_, [&] {
-    return status_from_rocksdb(db_->Write(options, &batch), "write a batch to " + path_);
+  Status status = catching_exceptions([&] {
+    return freezing_on_exception(
+        db_, [&] { return status_from_rocksdb(db_->Write(options, &batch), action); });
   });
   if (status.ok()) status = write_failure_of(db_);
-  if (status.ok()) status = writer_->watermark.advance(state.sequence);
+  if (status.ok()) status = writer_->watermark.advance(sequence, slot);
   if (!status.ok()) {
     write_failure_ = status;
     return {status.code(), status.message() + "; close the database and open it again"};
   }
-  state_ = state;
-  auto next = std::make_shared<RocksdbView>(db_, true, state.sequence);
-  write_failure_ = Status();
-  const std::lock_guard guard(mutex_);
-  current_ = std::move(next);
+  write_failure_ = std::move(success);
   return {};
 }
 
@@ -254,6 +223,11 @@ DocumentStore::ViewPointer RocksdbStore::view() const {
 
 std::uint64_t RocksdbStore::sequence(const View& view) const {
   return static_cast<const RocksdbView&>(view).sequence();
+}
+
+std::shared_ptr<rocksdb::DB> RocksdbStore::db() const {
+  const std::lock_guard guard(mutex_);
+  return db_;
 }
 
 RecordSource RocksdbStore::at(const View& view) const {
@@ -457,11 +431,11 @@ Result<bool> RocksdbStore::refresh() {
                             open_newer(path_, database_id_, state_.sequence, memory_bytes_));
     if (!newer.has_value()) return false;
     std::shared_ptr<rocksdb::DB> db = std::move(newer->db);
-    ViewPointer next = std::make_shared<RocksdbView>(db, false, newer->state.sequence);
-    db_ = std::move(db);
+    auto next = std::make_shared<RocksdbView>(db, true, newer->state.sequence);
     state_ = newer->state;
     const std::lock_guard guard(mutex_);
-    current_ = std::move(next);
+    db_.swap(db);  // the one before goes once its last view has
+    current_.swap(next);
     return true;
   });
 }

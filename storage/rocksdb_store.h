@@ -20,6 +20,10 @@
 
 namespace nestor::storage {
 
+class RocksdbView;
+
+Status no_collection(const std::string& name);
+
 class RocksdbStore final : public DocumentStore {
  public:
   // What a writer has and a reader has not.
@@ -34,17 +38,18 @@ class RocksdbStore final : public DocumentStore {
                std::optional<Writer> writer, std::int64_t memory_bytes = 0);
   ~RocksdbStore() override;
 
-  using DocumentStore::create_collection;
-  Result<Collection> create_collection(const std::string& name, int width, bool external,
-                                       Metric metric) override;
-  Status set_attribute(const std::string& collection, const std::string& name,
-                       const std::string& value) override;
-  Result<Commit> commit(const Batch& batch) override;
+  Result<PreparedPointer> prepare_collection(const std::string& name,
+                                             const NewCollection& made) override;
+  Result<PreparedPointer> prepare_attribute(const std::string& collection, const std::string& name,
+                                            const std::string& value) override;
+  Result<PreparedPointer> prepare(const Batch& batch) override;
+  Status apply(PreparedCommit& prepared) override;
   Status build_postings(const std::string& collection, const std::string& analysis,
-                        const TermMaker& make, std::stop_token stop) override;
-  Result<Collection> create_shadow(const std::string& collection) override;
-  Result<Collection> swap_in_shadow(const std::string& collection) override;
-  Status drop_shadow(const std::string& collection) override;
+                        const TermMaker& make, std::stop_token stop,
+                        const ApplyFunction& apply) override;
+  Result<PreparedPointer> prepare_shadow(const std::string& collection) override;
+  Result<PreparedPointer> prepare_swap(const std::string& collection) override;
+  Result<PreparedPointer> prepare_drop_shadow(const std::string& collection) override;
   ViewPointer view() const override;
   std::uint64_t sequence(const View& view) const override;
   Result<std::vector<Collection>> collections(const View& view) const override;
@@ -76,7 +81,7 @@ class RocksdbStore final : public DocumentStore {
                                                std::uint64_t sequence,
                                                const Hash128& digest) const override;
   Result<VerifyReport> verify(std::stop_token stop) const override;
-  Status compact() override;
+  Status compact(std::mutex& writing) override;
   Result<ErasureReport> find_traces(const std::string& collection, const std::string& key,
                                     const std::vector<std::string>& texts,
                                     std::stop_token stop) const override;
@@ -88,20 +93,40 @@ class RocksdbStore final : public DocumentStore {
   Result<bool> refresh() override;
 
  private:
-  // The newest state of RocksDB itself, for building on.
+  class PlannedCommit;
+
+  // The newest state of RocksDB itself, for building on. REQUIRES: open for writing.
   RecordSource newest() const { return {*db_, nullptr}; }
   RecordSource at(const View& view) const;
+  std::shared_ptr<rocksdb::DB> db() const;
   void spare_the_next_open() const;
-  Status wait_for_old_views() const;
+  // Until no snapshot is older than that one.
+  Status wait_for_older_views(rocksdb::SequenceNumber snapshot) const;
+  Status forget_old_files();
+  // In store_compaction.cc.
+  template <typename Work>
+  Status ending_writes_on_exception(std::mutex& writing, const Work& work);
   Status check_process() const;
   Status check_writable() const;
-  // Synced write, watermark, new view. Whatever goes wrong closes the store for writing.
-  Status publish(rocksdb::WriteBatch& batch, const StoreState& state);
-  Status build_postings_batch(const std::string& collection, const TermMaker& make,
-                              std::string& after, bool& done);
+  // The current view keeps its state whatever is written next. Errors: kOutOfMemory.
+  Status pin_current_view();
+  // Synced write and watermark. Whatever goes wrong closes the store for writing.
+  Status write(rocksdb::WriteBatch& batch, std::uint64_t sequence);
+  // `plan` (a function of CommitPlan&, to Status) gathers the change; kUnlessEmpty: where that is
+  // nothing, nothing is to be committed. In planned_commit.h.
+  enum When { kAlways, kUnlessEmpty };
+  template <typename Plan>
+  Result<PreparedPointer> plan_commit(CollectionRecord record, StoreState state, When when,
+                                      const Plan& plan);
+  // The first batch of build_postings, and each of the others.
+  Result<PreparedPointer> plan_clearing(const CollectionRecord& record,
+                                        const std::string& analysis);
+  Result<PreparedPointer> plan_postings(const std::string& collection, const TermMaker& make,
+                                        std::string& after, bool& done);
   Result<CollectionRecord> require_collection(const std::string& name) const;
-  // Publishes a collection with nothing in it, under the next id. `source`: the newest state.
-  Result<Collection> begin_collection(const RecordSource& source, CollectionRecord record);
+  // A collection with nothing in it, under the next id, and the state with that id taken.
+  CollectionRecord new_record(const std::string& name, const NewCollection& made,
+                              StoreState& state) const;
   // Puts the collection's name before a failure that knows only its number.
   Status named(const Status& status, const View& view, std::uint32_t collection) const;
   // Calls `visit(position in ids, key, value)` in the order of the ids' values.
@@ -124,8 +149,8 @@ class RocksdbStore final : public DocumentStore {
   RocksdbPointer db_;             // shared with the views: a refresh replaces a reader's
   StoreState state_;
   Status write_failure_;      // ok while writing is possible
-  mutable std::mutex mutex_;  // guards current_
-  ViewPointer current_;
+  mutable std::mutex mutex_;  // guards current_, and db_ of a reader
+  std::shared_ptr<RocksdbView> current_;
 };
 
 }  // namespace nestor::storage

@@ -4,9 +4,8 @@
 
 #include "core/macros.h"
 #include "core/text.h"
-#include "storage/commit_plan.h"
 #include "storage/key_schema.h"
-#include "storage/rocksdb_store.h"
+#include "storage/planned_commit.h"
 
 namespace nestor::storage {
 namespace {
@@ -30,58 +29,58 @@ std::string shadow_name(const Collection& collection) {
   return fmt::format(".reembed-{}", collection.id);
 }
 
-Result<Collection> RocksdbStore::create_shadow(const std::string& collection) {
-  return guarded([&]() -> Result<Collection> {
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_shadow(const std::string& collection) {
+  return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
     NESTOR_ASSIGN_OR_RETURN(const CollectionRecord of, require_collection(collection));
-    const RecordSource source = newest();
     const std::string name = shadow_name(of.collection);
-    NESTOR_ASSIGN_OR_RETURN(const auto existing, source.find_collection(name));
+    NESTOR_ASSIGN_OR_RETURN(const auto existing, newest().find_collection(name));
     if (existing) {
       return Status(StatusCode::kAlreadyExists,
                     "collection '" + collection + "' has a shadow already");
     }
-    CollectionRecord record;
-    record.collection.name = name;
+    StoreState state = state_;
+    CollectionRecord record = new_record(name, {}, state);
     record.collection.attributes = of.collection.attributes;
-    return begin_collection(source, std::move(record));
+    return plan_commit(std::move(record), state, kAlways, [](CommitPlan& plan) {
+      plan.begin_collection();
+      return Status();
+    });
   });
 }
 
-Result<Collection> RocksdbStore::swap_in_shadow(const std::string& collection) {
-  return guarded([&]() -> Result<Collection> {
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_swap(const std::string& collection) {
+  return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
     NESTOR_ASSIGN_OR_RETURN(const CollectionRecord old, require_collection(collection));
     const std::string hidden = shadow_name(old.collection);
     NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(hidden));
     record.collection.name = collection;
     record.collection.attributes = old.collection.attributes;
-    const RecordSource source = newest();
-    CommitPlan plan(source, std::move(record), state_);
-    NESTOR_RETURN_IF_ERROR(plan.finish());
-    NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
-                                               "delete the shadow's own record"));
-    NESTOR_RETURN_IF_ERROR(delete_records(old.collection.id, plan.batch()));
-    NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
-    return std::move(plan.commit().collection);
+    return plan_commit(std::move(record), state_, kAlways, [&](CommitPlan& plan) -> Status {
+      NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
+                                                 "delete the shadow's own record"));
+      return delete_records(old.collection.id, plan.batch());
+    });
   });
 }
 
-Status RocksdbStore::drop_shadow(const std::string& collection) {
-  return guarded([&]() -> Status {
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_drop_shadow(
+    const std::string& collection) {
+  return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
     NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(collection));
-    const RecordSource source = newest();
     const std::string hidden = shadow_name(record.collection);
-    NESTOR_ASSIGN_OR_RETURN(const auto shadow, source.find_collection(hidden));
-    if (!shadow) return {};
+    NESTOR_ASSIGN_OR_RETURN(const auto shadow, newest().find_collection(hidden));
     // A batch of the collection itself: some collection must end at the store's newest sequence.
-    CommitPlan plan(source, std::move(record), state_);
-    NESTOR_RETURN_IF_ERROR(plan.finish());
-    NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
-                                               "delete the shadow's own record"));
-    NESTOR_RETURN_IF_ERROR(delete_records(shadow->collection.id, plan.batch()));
-    return publish(plan.batch(), plan.state());
+    return plan_commit(
+        std::move(record), state_, shadow ? kAlways : kUnlessEmpty,
+        [&](CommitPlan& plan) -> Status {
+          if (!shadow) return {};
+          NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
+                                                     "delete the shadow's own record"));
+          return delete_records(shadow->collection.id, plan.batch());
+        });
   });
 }
 

@@ -1,9 +1,8 @@
 // RocksdbStore::build_postings: what a database of format 1, or a change of language, needs.
 #include "core/macros.h"
 #include "core/text.h"
-#include "storage/commit_plan.h"
 #include "storage/key_schema.h"
-#include "storage/rocksdb_store.h"
+#include "storage/planned_commit.h"
 
 namespace nestor::storage {
 namespace {
@@ -29,19 +28,20 @@ Result<std::vector<Row>> rows_of(const RecordSource& source, const Collection& c
 }  // namespace
 
 Status RocksdbStore::build_postings(const std::string& collection, const std::string& analysis,
-                                    const TermMaker& make, std::stop_token stop) {
+                                    const TermMaker& make, std::stop_token stop,
+                                    const ApplyFunction& apply_function) {
+  const auto applied = [&](Result<PreparedPointer> prepared) -> Status {
+    NESTOR_RETURN_IF_ERROR(prepared.status());
+    return apply_function ? apply_function(*prepared.value()) : apply(*prepared.value());
+  };
   return guarded([&]() -> Status {
     NESTOR_RETURN_IF_ERROR(check_writable());
-    NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(collection));
-    const RecordSource source = newest();
+    NESTOR_ASSIGN_OR_RETURN(const CollectionRecord record, require_collection(collection));
     NESTOR_ASSIGN_OR_RETURN(const TermTotals totals,
-                            read_term_totals(source, record.collection.id));
+                            read_term_totals(newest(), record.collection.id));
     if (totals.complete && totals.analysis == analysis) return {};
     if (totals.analysis != analysis) {
-      CommitPlan plan(source, std::move(record), state_);
-      NESTOR_RETURN_IF_ERROR(plan.terms().clear(analysis, plan.batch()));
-      NESTOR_RETURN_IF_ERROR(plan.finish());
-      NESTOR_RETURN_IF_ERROR(publish(plan.batch(), plan.state()));
+      NESTOR_RETURN_IF_ERROR(applied(plan_clearing(record, analysis)));
     }
     std::string after;
     for (bool done = false; !done;) {
@@ -50,26 +50,33 @@ Status RocksdbStore::build_postings(const std::string& collection, const std::st
                 "the building of postings was stopped; it goes on from "
                 "there the next time"};
       }
-      NESTOR_RETURN_IF_ERROR(build_postings_batch(collection, make, after, done)
+      NESTOR_RETURN_IF_ERROR(applied(plan_postings(collection, make, after, done))
                                  .with_context("collection '" + collection + "'"));
     }
     return {};
   });
 }
 
+Result<DocumentStore::PreparedPointer> RocksdbStore::plan_clearing(const CollectionRecord& record,
+                                                                   const std::string& analysis) {
+  return plan_commit(record, state_, kAlways,
+                     [&](CommitPlan& plan) { return plan.terms().clear(analysis, plan.batch()); });
+}
+
 // Documents with keys after `after`, which becomes the last one looked at.
-Status RocksdbStore::build_postings_batch(const std::string& collection, const TermMaker& make,
-                                          std::string& after, bool& done) {
+Result<DocumentStore::PreparedPointer> RocksdbStore::plan_postings(const std::string& collection,
+                                                                   const TermMaker& make,
+                                                                   std::string& after, bool& done) {
   NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(collection));
   const Collection facts = record.collection;
   const RecordSource source = newest();
-  CommitPlan plan(source, std::move(record), state_);
   const std::string begin = document_key(facts.id, after.empty() ? after : after + '\0');
   const std::string end = prefix_end(key_prefix(KeyTag::kDocument, facts.id));
   std::size_t text_bytes = 0;
   int visited = 0;
   done = true;
-  const auto visit = [&](std::string_view key, std::string_view value) -> Result<bool> {
+  const auto visit = [&](CommitPlan& plan, std::string_view key,
+                         std::string_view value) -> Result<bool> {
     if (text_bytes >= kBatchTextBytes || visited == kMostVisited) {
       done = false;
       return false;
@@ -89,10 +96,12 @@ Status RocksdbStore::build_postings_batch(const std::string& collection, const T
     text_bytes += document.document.text.size();
     return true;
   };
-  NESTOR_RETURN_IF_ERROR(source.scan(begin, end, visit));
-  if (done) NESTOR_RETURN_IF_ERROR(plan.terms().mark_complete());
-  NESTOR_RETURN_IF_ERROR(plan.finish());
-  return publish(plan.batch(), plan.state());
+  return plan_commit(std::move(record), state_, kAlways, [&](CommitPlan& plan) -> Status {
+    NESTOR_RETURN_IF_ERROR(source.scan(
+        begin, end,
+        [&](std::string_view key, std::string_view value) { return visit(plan, key, value); }));
+    return done ? plan.terms().mark_complete() : Status();
+  });
 }
 
 }  // namespace nestor::storage

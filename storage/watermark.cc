@@ -113,8 +113,11 @@ Result<WatermarkWriter> WatermarkWriter::open(const std::string& folder,
   return WatermarkWriter(descriptor, std::move(path), database_id);
 }
 
-Status WatermarkWriter::advance(std::uint64_t sequence) {
-  const std::string slot = encode_slot(sequence, database_id_);
+std::string WatermarkWriter::slot_of(std::uint64_t sequence) const {
+  return encode_slot(sequence, database_id_);
+}
+
+Status WatermarkWriter::advance(std::uint64_t sequence, const std::string& slot) {
   const auto offset = static_cast<off_t>(sequence % 2 * kSlotBytes);
   ssize_t written = 0;
   do {

@@ -25,9 +25,12 @@ class WatermarkWriter {
   WatermarkWriter(WatermarkWriter&& other) noexcept;
   WatermarkWriter& operator=(WatermarkWriter&&) = delete;
   ~WatermarkWriter();
+  // The bytes that say `sequence`, for advance.
+  [[nodiscard]] std::string slot_of(std::uint64_t sequence) const;
   // On disk when it returns ok. Two slots take turns, so that a torn write leaves the one before.
-  // Errors: kIoError, kNoSpace. Cost: one fdatasync.
-  Status advance(std::uint64_t sequence);
+  // Allocates nothing where it succeeds. Errors: kIoError, kNoSpace. Cost: one fdatasync.
+  Status advance(std::uint64_t sequence, const std::string& slot);
+  Status advance(std::uint64_t sequence) { return advance(sequence, slot_of(sequence)); }
 
  private:
   WatermarkWriter(int descriptor, std::string path, std::uint64_t database_id);

@@ -35,6 +35,10 @@ build_shared() {
     echo "the names above belong to the inside of the library" >&2
     exit 1
   fi
+  if readelf -d "$work/nestor/libnestor.so" | grep -E 'NEEDED.*(blas|lapack)'; then
+    echo "the library loads a BLAS, whose threads start in every process that loads it" >&2
+    exit 1
+  fi
   install_and_move "$work/nestor"
 }
 

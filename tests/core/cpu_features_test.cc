@@ -51,6 +51,23 @@ TEST_CASE("the count of processors follows what this process may run on") {
   CHECK(alone == 1);
 }
 
+TEST_CASE("a quota of processor time counts like processors, rounded up and never below one") {
+  CHECK(processors_within(64, {}) == 64);
+  CHECK(processors_within(64, 2.0) == 2);
+  CHECK(processors_within(64, 2.1) == 3);
+  CHECK(processors_within(64, 0.05) == 1);
+  CHECK(processors_within(2, 16.0) == 2);
+  CHECK(processors_within(1, 0.5) == 1);
+}
+
+TEST_CASE("no more threads are useful than there are processors, and none asked for means all") {
+  const int available = available_processor_count();
+  CHECK(useful_thread_count(0) == available);
+  CHECK(useful_thread_count(1) == 1);
+  CHECK(useful_thread_count(available) == available);
+  CHECK(useful_thread_count(100 * available) == available);
+}
+
 TEST_CASE("the forced backend is what the environment says") {
   const std::string before = environment("NESTOR_FORCE_BACKEND");
   setenv("NESTOR_FORCE_BACKEND", "scalar", 1);

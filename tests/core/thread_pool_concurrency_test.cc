@@ -1,9 +1,14 @@
 #include <doctest/doctest.h>
+#include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -111,32 +116,240 @@ TEST_CASE("a pool is used again and again, and what was written is seen by the c
   CHECK(wrong == 0);
 }
 
-TEST_CASE("several callers share a pool and their worker numbers do not mix") {
+TEST_CASE("calls of several threads share a pool, each with worker numbers of its own") {
   constexpr int kThreads = 3;
   ThreadPool pool(kThreads);
-  std::vector<int> scratch(kThreads, 0);  // of all callers together
   std::atomic<int> wrong{0};
   {
     std::vector<std::jthread> callers;
     for (int caller = 0; caller < 4; ++caller) {
       callers.emplace_back([&] {
         for (int round = 0; round < 50; ++round) {
-          std::atomic<std::int64_t> sum{0};
+          std::vector<std::int64_t> scratch(kThreads, 0);  // plain: one worker at a time
           // Small and large ones: those of one item take a way of their own.
           const std::int64_t count = round % 3 == 0 ? 1 : 20;
           pool.for_each(count, [&](std::int64_t index, int worker) {
-            sum += index + 1;
-            ++scratch[static_cast<std::size_t>(worker)];
+            scratch[static_cast<std::size_t>(worker)] += index + 1;
           });
+          std::int64_t sum = 0;
+          for (const std::int64_t part : scratch) sum += part;
           if (sum != count * (count + 1) / 2) ++wrong;
         }
       });
     }
   }
   CHECK(wrong == 0);
-  int total = 0;
-  for (const int number : scratch) total += number;
-  CHECK(total == 4 * (17 * 1 + 33 * 20));
+}
+
+// Waits for `what`, or gives up after a minute.
+template <typename Condition>
+bool comes_true(const Condition& what) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!what()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+TEST_CASE("a call is worked on while another one keeps its workers busy") {
+  ThreadPool pool(3);
+  std::atomic<bool> other_done = false;
+  std::atomic<int> inside{0};
+  bool done_beside = true;
+  std::jthread long_call([&] {
+    pool.for_each(3, [&](std::int64_t, int) {
+      ++inside;
+      if (!comes_true([&] { return other_done.load(); })) done_beside = false;
+    });
+  });
+  REQUIRE(comes_true([&] { return inside == 3; }));
+  std::atomic<int> calls{0};
+  pool.for_each(10, [&](std::int64_t, int) { ++calls; });
+  CHECK(calls == 10);
+  other_done = true;
+  long_call.join();
+  CHECK(done_beside);
+}
+
+TEST_CASE("work may call for_each of its own pool, as deep as it likes, without waiting for ever") {
+  ThreadPool pool(3);
+  std::atomic<int> leaves{0};
+  std::atomic<int> wrong{0};
+  const std::function<void(int)> descend = [&](int depth) {
+    if (depth == 0) {
+      ++leaves;
+      return;
+    }
+    std::vector<int> scratch(3, 0);
+    pool.for_each(4, [&](std::int64_t, int worker) {
+      ++scratch[static_cast<std::size_t>(worker)];
+      descend(depth - 1);
+    });
+    if (scratch[0] + scratch[1] + scratch[2] != 4) ++wrong;
+  };
+  std::vector<std::jthread> callers;
+  for (int caller = 0; caller < 3; ++caller) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 10; ++round) descend(3);
+    });
+  }
+  callers.clear();
+  CHECK(wrong == 0);
+  CHECK(leaves == 3 * 10 * 64);
+}
+
+TEST_CASE("an exception of the work comes out of the call and ends no worker") {
+  ThreadPool pool(3);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> begun{0};
+    CHECK_THROWS_AS(pool.for_each(1'000'000,
+                                  [&](std::int64_t index, int) {
+                                    ++begun;
+                                    if (index % 3 == 2) throw std::runtime_error("thrown");
+                                  }),
+                    std::runtime_error);
+    CHECK(begun < 1'000'000);
+  }
+  // All three are still there: each item waits for the others.
+  std::atomic<int> arrived{0};
+  pool.for_each(3, [&](std::int64_t, int) {
+    ++arrived;
+    CHECK(comes_true([&] { return arrived == 3; }));
+  });
+}
+
+TEST_CASE("members of a group run at the same time, and their number is what was reserved") {
+  ThreadPool pool(4);
+  const WorkerGroup group = pool.reserve(8);
+  REQUIRE(group.size() == 4);
+  for (const int count : {1, 2, 4, 9}) {
+    std::atomic<int> arrived{0};
+    std::vector<int> ranks(4, 0);
+    const int members = std::min(count, 4);
+    group.run(count, [&](int rank) {
+      ++ranks[static_cast<std::size_t>(rank)];
+      ++arrived;
+      CHECK(comes_true([&] { return arrived == members; }));
+    });
+    for (int rank = 0; rank < 4; ++rank) {
+      CHECK(ranks[static_cast<std::size_t>(rank)] == (rank < members ? 1 : 0));
+    }
+  }
+  CHECK_THROWS_AS(group.run(4,
+                            [](int rank) {
+                              if (rank == 2) throw std::runtime_error("thrown");
+                            }),
+                  std::runtime_error);
+}
+
+TEST_CASE("a group gets idle workers alone, and calls go on beside it with what is left") {
+  ThreadPool pool(3);
+  std::optional<WorkerGroup> first(pool.reserve(8));
+  REQUIRE(first->size() == 3);
+  {
+    const WorkerGroup second = pool.reserve(8);
+    CHECK(second.size() == 1);
+    int calls = 0;
+    second.run(5, [&](int rank) { calls += rank + 1; });
+    CHECK(calls == 1);
+  }
+  int worked = 0;  // plain: the caller is alone
+  pool.for_each(10, [&](std::int64_t, int worker) { worked += worker == 0 ? 1 : 100; });
+  CHECK(worked == 10);
+  first.reset();
+  CHECK(pool.reserve(8).size() == 3);
+}
+
+TEST_CASE("groups, calls and nested calls of many threads at once all come to an end") {
+  ThreadPool small(2);
+  ThreadPool large(5);
+  std::atomic<std::int64_t> sum{0};
+  std::vector<std::jthread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&, caller] {
+      ThreadPool& pool = caller % 2 == 0 ? small : large;
+      for (int round = 0; round < 200; ++round) {
+        if (round % 3 == 0) {
+          const WorkerGroup group = pool.reserve(8);
+          std::atomic<int> arrived{0};
+          // They meet: a member that does not run would hold up the others for ever.
+          group.run(group.size(), [&](int) {
+            ++arrived;
+            while (arrived < group.size()) std::this_thread::yield();
+            ++sum;
+          });
+          sum -= group.size();
+        } else {
+          pool.for_each(
+              8, [&](std::int64_t, int) { large.for_each(3, [&](std::int64_t, int) { ++sum; }); });
+          sum -= 24;
+        }
+      }
+    });
+  }
+  callers.clear();
+  CHECK(sum == 0);
+}
+
+std::ptrdiff_t threads_of_process() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks));
+}
+
+TEST_CASE("all pools of a process share their workers, which end with the last pool") {
+  const auto before = threads_of_process();
+  {
+    ThreadPool two(2);
+    CHECK(threads_of_process() == before);  // none before there is work
+    const auto meet = [](ThreadPool& pool, int count) {
+      std::atomic<int> arrived{0};
+      pool.for_each(count, [&](std::int64_t, int) {
+        ++arrived;
+        while (arrived < count) std::this_thread::yield();
+      });
+    };
+    meet(two, 2);
+    CHECK(threads_of_process() == before + 1);
+    ThreadPool four(4);
+    ThreadPool four_more(4);
+    meet(four, 4);
+    meet(four_more, 4);
+    meet(two, 2);
+    CHECK(threads_of_process() == before + 3);
+    const ThreadPool one(1);
+  }
+  // A joined thread leaves /proc a moment later.
+  CHECK(comes_true([&] { return threads_of_process() == before; }));
+}
+
+TEST_CASE("a pool of one thread starts none and works on the caller") {
+  const auto before = threads_of_process();
+  ThreadPool pool(1);
+  const auto caller = std::this_thread::get_id();
+  pool.for_each(10, [&](std::int64_t, int worker) {
+    CHECK(worker == 0);
+    CHECK(std::this_thread::get_id() == caller);
+  });
+  CHECK(pool.reserve(8).size() == 1);
+  CHECK(threads_of_process() == before);
+}
+
+TEST_CASE("workers leave the signals of the process to its own threads") {
+  ThreadPool pool(2);
+  sigset_t mine;
+  sigset_t theirs;
+  sigemptyset(&mine);
+  sigemptyset(&theirs);
+  const WorkerGroup group = pool.reserve(8);
+  REQUIRE(group.size() == 2);
+  group.run(
+      2, [&](int rank) { ::pthread_sigmask(SIG_SETMASK, nullptr, rank == 0 ? &mine : &theirs); });
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD, SIGALRM}) {
+    CHECK(sigismember(&mine, signal) == 0);
+    CHECK(sigismember(&theirs, signal) == 1);
+  }
+  for (const int signal : {SIGSEGV, SIGBUS, SIGABRT}) CHECK(sigismember(&theirs, signal) == 0);
 }
 
 TEST_CASE("work that fails ends what has not begun, and its failure comes back") {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <stop_token>
 
+#include "core/cpu_features.h"
 #include "core/vector_math.h"
 #include "tests/embed/tiny_model.h"
 
@@ -18,7 +19,7 @@ using testing::TinyExpectation;
 TEST_CASE("the tiny model gives the vectors of the independent forward pass, in both backends") {
   const std::vector<TinyExpectation> expectations = testing::read_tiny_expectations();
   REQUIRE(expectations.size() >= 16);
-  for (const char* backend : {"scalar", "openblas"}) {
+  for (const char* backend : {"scalar", "vector"}) {
     const Embedder embedder = testing::open_tiny(backend);
     CHECK(embedder.info().backend == backend);
     for (const TinyExpectation& expected : expectations) {
@@ -46,7 +47,7 @@ TEST_CASE("the fixture reaches past the local window and past the context") {
 }
 
 TEST_CASE("roles and titles make different vectors of one text") {
-  const Embedder embedder = testing::open_tiny("openblas");
+  const Embedder embedder = testing::open_tiny("vector");
   const auto query = embedder.embed_query("Mars").value();
   CHECK(query.vector != embedder.embed_document("", "Mars").value().vector);
   CHECK(embedder.embed_document("", "Mars").value().vector ==
@@ -75,7 +76,7 @@ TEST_CASE("a narrower width is the prefix of the full row, at unit length") {
 }
 
 TEST_CASE("empty texts, blank texts and no texts are fine (case 22)") {
-  const Embedder embedder = testing::open_tiny("openblas");
+  const Embedder embedder = testing::open_tiny("vector");
   CHECK(embedder.embed({}, Role::kQuery).value().empty());
   for (const char* text : {"", " ", " \n\t "}) {
     const auto result = embedder.embed_query(text);
@@ -86,7 +87,7 @@ TEST_CASE("empty texts, blank texts and no texts are fine (case 22)") {
 }
 
 TEST_CASE("a text over its cap is refused with both numbers (case 23)") {
-  const Embedder embedder = testing::open_tiny("openblas");
+  const Embedder embedder = testing::open_tiny("vector");
   const std::string text((1 << 20) + 1, 'a');
   for (const auto& result : {embedder.embed_query(text), embedder.embed_document(text, "Mars")}) {
     REQUIRE_FALSE(result.ok());
@@ -100,7 +101,7 @@ TEST_CASE("a text over its cap is refused with both numbers (case 23)") {
 }
 
 TEST_CASE("ill-formed UTF-8 is refused with its place (case 25)") {
-  const Embedder embedder = testing::open_tiny("openblas");
+  const Embedder embedder = testing::open_tiny("vector");
   for (const char* text : {"ab\xff\xfe", "ab\xc0\x80", "ab\xed\xa0\x80", "ab\xe2\x82"}) {
     const auto result = embedder.embed_query(text);
     REQUIRE_FALSE(result.ok());
@@ -112,7 +113,7 @@ TEST_CASE("ill-formed UTF-8 is refused with its place (case 25)") {
 }
 
 TEST_CASE("NUL bytes are text (case 26)") {
-  const Embedder embedder = testing::open_tiny("openblas");
+  const Embedder embedder = testing::open_tiny("vector");
   const std::string_view with_nul("a\0b", 3);
   const auto result = embedder.embed_query(with_nul);
   REQUIRE(result.ok());
@@ -144,11 +145,11 @@ TEST_CASE("a model whose tokenizer is unknown is refused unless allowed") {
     REQUIRE_FALSE(refused.ok());
     CHECK(refused.status().code() == StatusCode::kUnsupported);
   }
-  const Embedder allowed = testing::open_tiny("openblas");
+  const Embedder allowed = testing::open_tiny("vector");
   CHECK(allowed.info().name.starts_with("unverified-"));
   CHECK(allowed.info().space.size() == 64);
   CHECK(allowed.info().precision == "f32");
-  CHECK(allowed.info().thread_count == 2);
+  CHECK(allowed.info().thread_count == useful_thread_count(2));
 }
 
 TEST_CASE("a stop is heard before and during the work") {
@@ -185,7 +186,7 @@ TEST_CASE("copies share one model and outlive the first handle") {
 }
 
 TEST_CASE("after a fork every call in the child is refused, and the child can end") {
-  Embedder embedder = testing::open_tiny("openblas");
+  Embedder embedder = testing::open_tiny("vector");
   REQUIRE(embedder.embed_query("Mars").ok());
   const pid_t child = fork();
   REQUIRE(child >= 0);
@@ -197,7 +198,7 @@ TEST_CASE("after a fork every call in the child is refused, and the child can en
       wrong += copy.embed_query("Mars").status().code() != StatusCode::kFailedPrecondition;
       wrong += copy.embed_document("", "x").status().code() != StatusCode::kFailedPrecondition;
       wrong += copy.count_tokens("Mars").status().code() != StatusCode::kFailedPrecondition;
-      const Embedder own = testing::open_tiny("openblas");
+      const Embedder own = testing::open_tiny("vector");
       wrong += !own.embed_query("Mars").ok();
       embedder = own;  // lets the parent's model go in the child
     }

@@ -12,6 +12,7 @@
 
 #include "core/bytes.h"
 #include "core/vector_math.h"
+#include "index/faiss_types.h"
 #include "tests/index/random_rows.h"
 
 namespace nestor::index {
@@ -145,7 +146,7 @@ TEST_CASE("scores are those of faiss::IndexFlatIP::search and within 1e-6 of the
     const auto query = random.gaussian(1, 128);
     const auto unit = cut_to_width(query, 128);
     std::vector<float> scores(static_cast<std::size_t>(count));
-    std::vector<faiss::Index::idx_t> positions(scores.size());
+    std::vector<idx_t> positions(scores.size());
     plain.search(1, unit.data(), count, scores.data(), positions.data());
     const auto found = index.search(query, count);
     REQUIRE(found.ok());

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <faiss/IndexHNSW.h>
+#include <faiss/impl/DistanceComputer.h>
 #include <faiss/impl/IDSelector.h>
 
 #include <algorithm>
@@ -24,8 +25,7 @@ TEST_CASE("a search of the FAISS index ranks by the scores of its distance compu
       const auto rows = random.gaussian(count, width);
       index.add(count, rows.data());
       const auto query = random.gaussian(1, width);
-      const std::unique_ptr<faiss::FlatCodesDistanceComputer> computer(
-          index.get_FlatCodesDistanceComputer());
+      const std::unique_ptr<faiss::DistanceComputer> computer(index.get_distance_computer());
       computer->set_query(query.data());
       struct OddIds : faiss::IDSelector {
         bool is_member(idx_t id) const override { return id % 2 == 1; }
@@ -40,7 +40,7 @@ TEST_CASE("a search of the FAISS index ranks by the scores of its distance compu
         std::stable_sort(expected.begin(), expected.end(),
                          [](const auto& a, const auto& b) { return a.first > b.first; });
         std::vector<float> distances(20);
-        std::vector<faiss::Index::idx_t> labels(20);
+        std::vector<idx_t> labels(20);
         index.search(1, query.data(), 20, distances.data(), labels.data(),
                      filtered ? &parameters : nullptr);
         for (std::size_t i = 0; i < 20; ++i) {
@@ -65,8 +65,8 @@ TEST_CASE("FAISS's graph sits on the codes and finds what a scan of them finds")
   for (int round = 0; round < 20; ++round) {
     const auto query = random.gaussian(1, 32);
     float distances[10];
-    faiss::Index::idx_t found[10];
-    faiss::Index::idx_t expected[10];
+    idx_t found[10];
+    idx_t expected[10];
     graph.search(1, query.data(), 10, distances, found);
     codes.search(1, query.data(), 10, distances, expected);
     for (const auto id : expected) same += std::count(found, found + 10, id) > 0 ? 1 : 0;

@@ -148,7 +148,7 @@ TEST_CASE("rows in lists: every row is found with its score, whatever was added 
     check_answers(random, world, pool);
     // A sort out of lists and rows behind them.
     world.add(random, 100, true);
-    world.listed = LadderIndex::with_lists(world.listed.snapshot().value(), kSmall).value();
+    world.listed = LadderIndex::with_lists(world.listed.version().value(), kSmall).value();
     check_answers(random, world, pool);
   }
 }
@@ -248,7 +248,7 @@ TEST_CASE("lists are built beside an index that goes on changing and catch up wi
   ThreadPool pool(2);
   World world;
   world.add(random, 3000, false);
-  const auto snapshot = world.flat.snapshot();
+  const auto snapshot = world.flat.version();
   REQUIRE(snapshot.ok());
   world.remove(random, 200, false);
   world.add(random, 500, false);
@@ -297,7 +297,7 @@ TEST_CASE("lists are wanted from kListRows on, and again with a quarter more row
   grow(1000);
   CHECK(index.wants_lists());
   const ListOptions coarse{.rows_per_list = 100'000, .neighbour_cells = 1, .iterations = 1};
-  index = LadderIndex::with_lists(index.snapshot().value(), coarse).value();
+  index = LadderIndex::with_lists(index.version().value(), coarse).value();
   CHECK(!index.wants_lists());
   grow(LadderIndex::kListRows / 4 - 2000);
   CHECK(!index.wants_lists());

@@ -31,7 +31,7 @@ double exact_score(Metric metric, std::span<const float> query, std::span<const 
 
 Status save_tail(RowCache& cache, const std::string& path) {
   NESTOR_RETURN_IF_ERROR(cache.write_tail(path, {}));
-  return cache.map_tail(path, {});
+  return cache.map_tail(path, {}, cache.tail_count());
 }
 
 TEST_CASE("scores are near the exact ones under every metric, in memory and from segments") {

@@ -7,6 +7,7 @@
 
 #include "query/expiry.h"
 #include "query/input_check.h"
+#include "tests/query/filters_by_state.h"
 #include "tests/storage/store_fixtures.h"
 
 namespace nestor::query {
@@ -42,13 +43,20 @@ class Fixture {
   }
 
   [[nodiscard]] DocumentSource source(double now = 0) {
-    return {*store_, *view_, collection_, cache_, now};
+    return {*store_, *view_, collection_, *(filters_ = cache_.of(collection_)), now};
   }
 
-  CommitFunction commit() {
-    return [this](const storage::Batch& batch) {
+  CommitFunction commit(double now = 0) {
+    return [this, now](const BatchMaker& make) -> Result<storage::Commit> {
+      refresh();
+      Result<storage::Batch> batch = make(source(now));
+      if (!batch.ok()) return batch.status();
+      if (batch.value().removals.empty() && batch.value().metadata_writes.empty()) {
+        return storage::Commit();
+      }
       ++commits_;
-      return store_->commit(batch);
+      batch.value().collection = "default";
+      return store_->commit(batch.value());
     };
   }
 
@@ -74,7 +82,8 @@ class Fixture {
   std::unique_ptr<storage::DocumentStore> store_;
   storage::DocumentStore::ViewPointer view_;
   storage::Collection collection_;
-  FilterCache cache_;
+  testing::FiltersByState cache_;
+  std::shared_ptr<CollectionFilters> filters_;
   int commits_ = 0;
 };
 
@@ -111,8 +120,9 @@ TEST_CASE("a database without an index lists and counts the same") {
   const auto store = must_open(nestor::testing::tests_path("compat/v1"), options);
   const auto view = store->view();
   const storage::Collection collection = storage::testing::collection_of(*store);
-  FilterCache cache;
-  const DocumentSource source{*store, *view, collection, cache, 0};
+  testing::FiltersByState cache;
+  const auto filters = cache.of(collection);
+  const DocumentSource source{*store, *view, collection, *filters, 0};
   CHECK(count_documents(source, Filter::field("year") == 2024).value() == 2);
   CHECK(list_matching_keys(source, Filter::field("year") == 2024, "", 10).value() ==
         Keys{"a", "c/\xc3\xa4"});
@@ -124,8 +134,7 @@ TEST_CASE("metadata is changed in one batch, without a row being touched") {
   Fixture fixture(10);
   const auto rows_before = storage::testing::row_ids_of(
       fixture.store(), storage::testing::collection_of(fixture.store()));
-  const auto changed = change_metadata(fixture.source(),
-                                       {{.key = "k00001", .set = {{"lang", "de"}}},
+  const auto changed = change_metadata({{.key = "k00001", .set = {{"lang", "de"}}},
                                         {.key = "k00002", .set = {{"lang", "en"}}, .unset = {"n"}},
                                         {.key = "k00003", .set = {{"lang", "fr"}}, .replace = true},
                                         {.key = "k00001", .set = {{"n", 77}}},
@@ -142,8 +151,7 @@ TEST_CASE("metadata is changed in one batch, without a row being touched") {
             fixture.store(), storage::testing::collection_of(fixture.store())) == rows_before);
   storage::testing::check_verifies(fixture.store());
   const auto refused =
-      change_metadata(fixture.source(),
-                      {{.key = "k00001", .set = {{"x", std::numeric_limits<double>::infinity()}}}},
+      change_metadata({{.key = "k00001", .set = {{"x", std::numeric_limits<double>::infinity()}}}},
                       fixture.commit());
   CHECK(refused.status().code() == StatusCode::kInvalidArgument);
   CHECK(fixture.keys("x exists").empty());
@@ -151,8 +159,7 @@ TEST_CASE("metadata is changed in one batch, without a row being touched") {
 
 TEST_CASE("removing by filter takes all that match, in batches") {
   Fixture fixture(12'000);
-  const auto removed =
-      remove_matching(fixture.source(), Filter::field("n") >= 500, fixture.commit());
+  const auto removed = remove_matching(Filter::field("n") >= 500, fixture.commit());
   REQUIRE_MESSAGE(removed.ok(), removed.status().to_string());
   CHECK(removed.value() == 11'500);
   CHECK(fixture.commits() == 2);
@@ -160,9 +167,8 @@ TEST_CASE("removing by filter takes all that match, in batches") {
   CHECK(fixture.count("n >= 500") == 0);
   std::stop_source stop;
   stop.request_stop();
-  CHECK(remove_matching(fixture.source(), Filter(), fixture.commit(), stop.get_token())
-            .status()
-            .code() == StatusCode::kCancelled);
+  CHECK(remove_matching(Filter(), fixture.commit(), stop.get_token()).status().code() ==
+        StatusCode::kCancelled);
   CHECK(fixture.count("") == 500);
   storage::testing::check_verifies(fixture.store());
 }
@@ -170,20 +176,19 @@ TEST_CASE("removing by filter takes all that match, in batches") {
 TEST_CASE("removing by filter passes a failed commit on, and keeps what it removed before") {
   Fixture fixture(12'000);
   int calls = 0;
-  const auto removed = remove_matching(fixture.source(), Filter(),
-                                       [&](const storage::Batch& batch) -> Result<storage::Commit> {
-                                         if (++calls == 2)
-                                           return Status(StatusCode::kNoSpace, "full");
-                                         return fixture.store().commit(batch);
-                                       });
+  const CommitFunction commit = fixture.commit();
+  const auto removed =
+      remove_matching(Filter(), [&](const BatchMaker& make) -> Result<storage::Commit> {
+        if (++calls == 2) return Status(StatusCode::kNoSpace, "full");
+        return commit(make);
+      });
   CHECK(removed.status().code() == StatusCode::kNoSpace);
   CHECK(fixture.count("") == 12'000 - kRemovalsAtOnce);
 }
 
 TEST_CASE("what has expired is hidden at once, and gone after the sweep") {
   Fixture fixture(6);
-  REQUIRE(change_metadata(fixture.source(),
-                          {{.key = "k00000", .set = {{kExpiresAtField, 100}}},
+  REQUIRE(change_metadata({{.key = "k00000", .set = {{kExpiresAtField, 100}}},
                            {.key = "k00001", .set = {{kExpiresAtField, 200}}}},
                           fixture.commit())
               .ok());
@@ -192,15 +197,13 @@ TEST_CASE("what has expired is hidden at once, and gone after the sweep") {
   CHECK(fixture.count("n == 0", 100) == 0);
   fixture.refresh();
   // What is hidden cannot be changed back to life.
-  CHECK(
-      change_metadata(fixture.source(150), {{.key = "k00000", .set = {{"n", 9}}}}, fixture.commit())
-          .value() == 0);
-  CHECK(sweep_expired(fixture.source(150), fixture.commit()).value() == 1);
+  CHECK(change_metadata({{.key = "k00000", .set = {{"n", 9}}}}, fixture.commit(150)).value() == 0);
+  CHECK(sweep_expired(fixture.commit(150)).value() == 1);
   fixture.refresh();
-  CHECK(sweep_expired(fixture.source(150), fixture.commit()).value() == 0);
+  CHECK(sweep_expired(fixture.commit(150)).value() == 0);
   CHECK(fixture.count("", 0) == 5);
   fixture.refresh();
-  CHECK(sweep_expired(fixture.source(1e12), fixture.commit()).value() == 1);
+  CHECK(sweep_expired(fixture.commit(1e12)).value() == 1);
   CHECK(fixture.count("", 0) == 4);
   CHECK(check_expiry({{kExpiresAtField, "tomorrow"}}, "document 'a'").code() ==
         StatusCode::kInvalidArgument);

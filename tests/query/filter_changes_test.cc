@@ -6,7 +6,7 @@
 #include <random>
 
 #include "nestor/database.h"
-#include "query/filter_cache.h"
+#include "query/collection_filters.h"
 #include "query/filter_match.h"
 #include "query/filter_node.h"
 #include "query/open_database.h"
@@ -102,47 +102,71 @@ TEST_CASE("whatever is added, replaced, removed or described anew, filters find 
   }
 }
 
-TEST_CASE("a noted batch brings kept sets level; one that was not noted drops them") {
-  query::FilterCache cache;
+TEST_CASE("the filters of the next state begin with the sets of the one before") {
+  using query::CollectionFilters;
+  const auto budget = std::make_shared<query::FilterBudget>();
   const auto node = query::make_condition(query::FilterOperator::kEqual, {.name = "n"},
                                           {MetadataScalar(1)}, false, false, false);
-  auto live = std::make_shared<query::LiveRows>();
-  live->rows = set_of(10, {{1, 9}});
-  live->first_rows = set_of(10, {{1, 9}});
-  cache.put_live_rows(1, 5, live);
-  cache.put(1, 5, node->text, set_of(10, {{2, 3}}), node.get());
-  cache.put(1, 5, "passing", set_of(10, {{2, 3}}), nullptr);
-  cache.note(1, {.sequence_before = 5,
-                 .sequence = 7,
-                 .removed_rows = {3},
-                 .added = {{.key = "x", .title = "", .metadata = {{"n", 1}}, .rows = {10, 2}},
-                           {.key = "y", .title = "", .metadata = {{"n", 2}}, .rows = {12, 1}}}});
-  cache.note(1, {.sequence_before = 7, .sequence = 8, .removed_rows = {11}, .added = {}});
-  auto set = cache.find(1, 7, node->text);
+  auto read = std::make_shared<query::LiveRows>();
+  read->rows = set_of(10, {{1, 9}});
+  read->first_rows = set_of(10, {{1, 9}});
+  auto at_5 = std::make_shared<CollectionFilters>(budget);
+  CHECK(at_5->live() == nullptr);
+  const query::LiveRowsPointer live = at_5->put_live(read);
+  at_5->put(node->text, set_of(10, {{2, 3}}), node.get(), live);
+  at_5->put("passing", set_of(10, {{2, 3}}), nullptr, live);
+  const auto at_7 = CollectionFilters::after(
+      at_5, {.removed_rows = {3},
+             .added = {{.key = "x", .title = "", .metadata = {{"n", 1}}, .rows = {10, 2}},
+                       {.key = "y", .title = "", .metadata = {{"n", 2}}, .rows = {12, 1}}}});
+  // Nobody asked at 7 yet.
+  const auto at_8 = CollectionFilters::after(at_7, {.removed_rows = {11}, .added = {}});
+  const query::LiveRowsPointer live_7 = at_7->live();
+  REQUIRE(live_7 != nullptr);
+  CHECK(live_7->rows->count() == 11);
+  CHECK(live_7->first_rows->count() == 10);
+  auto set = at_7->find(node->text, live_7);
   REQUIRE(set != nullptr);
   CHECK(set->to_ids() == std::vector<std::uint64_t>{2, 4, 10, 11});
-  CHECK(cache.live_rows(1, 7)->rows->count() == 11);
-  CHECK(cache.live_rows(1, 7)->first_rows->count() == 10);
-  CHECK(cache.find(1, 7, "passing") == nullptr);
-  set = cache.find(1, 8, node->text);
+  CHECK(at_7->find("passing", live_7) == nullptr);
+  set = at_8->find(node->text, at_8->live());
   REQUIRE(set != nullptr);
   CHECK(set->to_ids() == std::vector<std::uint64_t>{2, 4, 10});
-  CHECK(cache.find(1, 7, node->text) == nullptr);  // an older state is not kept
-  CHECK(cache.find(1, 9, node->text) == nullptr);  // nobody said what 9 was
-  CHECK(cache.live_rows(1, 9) == nullptr);
-  CHECK(cache.usage().conditions == 0);
-  CHECK(cache.usage().bytes == 0);
+  // The older state answers as before.
+  CHECK(at_5->find(node->text, live)->to_ids() == std::vector<std::uint64_t>{2, 3, 4});
+}
+
+TEST_CASE("sets are never handed to a search that read its live rows itself") {
+  const auto budget = std::make_shared<query::FilterBudget>();
+  query::CollectionFilters filters(budget);
+  const auto read = [] {
+    auto live = std::make_shared<query::LiveRows>();
+    live->rows = set_of(10, {{1, 9}});
+    live->first_rows = live->rows;
+    return live;
+  };
+  const query::LiveRowsPointer first = filters.put_live(read());
+  const query::LiveRowsPointer second = read();
+  CHECK(filters.put_live(second) == first);
+  filters.put("a", set_of(10, {{2, 1}}), nullptr, second);
+  CHECK(filters.find("a", first) == nullptr);
+  filters.put("a", set_of(10, {{2, 1}}), nullptr, first);
+  CHECK(filters.find("a", first) != nullptr);
+  CHECK(filters.find("a", second) == nullptr);
 }
 
 TEST_CASE("more changes than are worth following drop what is kept") {
-  query::FilterCache cache;
+  const auto budget = std::make_shared<query::FilterBudget>();
   auto live = std::make_shared<query::LiveRows>();
   live->rows = set_of(10'000, {{1, 9'999}});
   live->first_rows = live->rows;
-  cache.put_live_rows(1, 5, live);
+  auto before = std::make_shared<query::CollectionFilters>(budget);
+  before->put_live(live);
   std::vector<std::uint64_t> removed(5'000);
   for (std::size_t i = 0; i < removed.size(); ++i) removed[i] = i + 1;
-  cache.note(1, {.sequence_before = 5, .sequence = 6, .removed_rows = removed, .added = {}});
-  CHECK(cache.live_rows(1, 6) == nullptr);
-  CHECK(cache.usage().bytes == 0);
+  const auto after =
+      query::CollectionFilters::after(before, {.removed_rows = removed, .added = {}});
+  CHECK(after->live() == nullptr);
+  before.reset();
+  CHECK(budget->usage().bytes == 0);
 }

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "query/expiry.h"
+#include "tests/query/filters_by_state.h"
 #include "tests/storage/store_fixtures.h"
 
 namespace nestor::query {
@@ -30,16 +31,17 @@ DocumentWrite write_with(const std::string& key, Metadata metadata, int row_coun
   return write;
 }
 
-MatchingRows must_match(const DocumentStore& store, const Filter& filter, FilterCache& cache,
-                        double now = 0) {
-  auto found = find_matching_rows(store, *store.view(), storage::testing::collection_of(store),
-                                  filter, now, cache);
+MatchingRows must_match(const DocumentStore& store, const Filter& filter,
+                        testing::FiltersByState& cache, double now = 0) {
+  const Collection collection = storage::testing::collection_of(store);
+  auto found =
+      find_matching_rows(store, *store.view(), collection, filter, now, *cache.of(collection));
   REQUIRE_MESSAGE(found.ok(), found.status().to_string());
   return std::move(found).value();
 }
 
-MatchingRows must_match(const DocumentStore& store, const std::string& text, FilterCache& cache,
-                        double now = 0) {
+MatchingRows must_match(const DocumentStore& store, const std::string& text,
+                        testing::FiltersByState& cache, double now = 0) {
   const auto filter = Filter::parse(text);
   REQUIRE_MESSAGE(filter.ok(), filter.status().to_string());
   return must_match(store, filter.value(), cache, now);
@@ -190,8 +192,8 @@ class Sampler {
   std::mt19937_64 random_;
 };
 
-void check_all_ways(const DocumentStore& store, const Filter& filter, FilterCache& cache,
-                    double now) {
+void check_all_ways(const DocumentStore& store, const Filter& filter,
+                    testing::FiltersByState& cache, double now) {
   const Ids expected = rows_by_reading(store, filter, now);
   CAPTURE(filter.to_string());
   CHECK_MESSAGE(must_match(store, filter, cache, now).rows->to_ids() == expected,
@@ -211,7 +213,7 @@ TEST_CASE("random filters over random documents: the index says what reading eve
     const TempFolder folder;
     auto store = must_open(folder / "db");
     REQUIRE(store->create_collection("default", 0, false).ok());
-    FilterCache cache(run == 3 ? 2000 : std::size_t{64} << 20);
+    testing::FiltersByState cache(run == 3 ? 2000 : std::size_t{64} << 20);
     for (int step = 0; step < 12; ++step) {
       std::map<std::string, int> actions;  // per key: write, remove, change
       for (int i = 0; i < 25; ++i) {
@@ -242,7 +244,7 @@ TEST_CASE(
   const TempFolder folder;
   auto store = must_open(folder / "db");
   REQUIRE(store->create_collection("default", 0, false).ok());
-  FilterCache cache;
+  testing::FiltersByState cache;
   CHECK(must_match(*store, "a == 1", cache).row_count == 0);
   CHECK(must_match(*store, "not a == 1", cache).row_count == 0);
   std::vector<DocumentWrite> writes;
@@ -260,18 +262,14 @@ TEST_CASE(
   CHECK(matching.everything);
   CHECK(must_match(*store, "", cache).everything);
   CHECK(must_match(*store, "n < 1000", cache).row_count == 2000);
-  const Collection collection = storage::testing::collection_of(*store);
-  const auto half = must_match(*store, "n >= 1500 or n < 0", cache);
-  const auto documents = count_matching_documents(*store, *store->view(), collection, half, cache);
-  REQUIRE(documents.ok());
-  CHECK(documents.value() == 500);
+  CHECK(count_matching_documents(must_match(*store, "n >= 1500 or n < 0", cache)) == 500);
 }
 
 TEST_CASE("a collection without an index gives the same sets by reading its documents") {
   storage::StoreOptions options;
   options.read_only = true;
   auto store = must_open(nestor::testing::tests_path("compat/v1"), options);
-  FilterCache cache;
+  testing::FiltersByState cache;
   for (const std::string text :
        {"year == 2024", "tags contains 'a'", "not year == 2024", "key prefix 'c/'", "x == 0",
         "title == 'title of a' and ok == true", "missing exists", ""}) {
@@ -284,12 +282,12 @@ TEST_CASE("a collection without an index gives the same sets by reading its docu
   CHECK(must_match(*store, "key prefix 'c/'", cache).rows->to_ids() == Ids{4, 5, 6});
 }
 
-TEST_CASE("the cache answers within one sequence, forgets with the next, and keeps its bound") {
+TEST_CASE("filters answer for their own state alone, and keep the bound together") {
   const TempFolder folder;
   auto store = must_open(folder / "db");
   REQUIRE(store->create_collection("default", 0, false).ok());
   must_commit(*store, make_batch({write_with("a", {{"n", 1}}), write_with("b", {{"n", 2}})}));
-  FilterCache cache(4000);
+  testing::FiltersByState cache(4000);
   const auto old_view = store->view();
   const Collection old_collection = storage::testing::collection_of(*store);
   CHECK(must_match(*store, "n == 1", cache).row_count == 1);
@@ -301,8 +299,8 @@ TEST_CASE("the cache answers within one sequence, forgets with the next, and kee
   CHECK(must_match(*store, "n == 1", cache).rows->to_ids() == Ids{1, 3});
   CHECK(cache.usage().misses == 2);
   // A reader that still holds the old view gets the old answer, and does not disturb the new one.
-  const auto old =
-      find_matching_rows(*store, *old_view, old_collection, Filter::field("n") == 1, 0, cache);
+  const auto old = find_matching_rows(*store, *old_view, old_collection, Filter::field("n") == 1, 0,
+                                      *cache.of(old_collection));
   REQUIRE(old.ok());
   CHECK(old.value().rows->to_ids() == Ids{1});
   CHECK(must_match(*store, "n == 1", cache).rows->to_ids() == Ids{1, 3});
@@ -324,7 +322,7 @@ TEST_CASE("a document is hidden from the second it names on") {
   must_commit(*store,
               make_batch({write_with("a", {{kExpiresAtField, 100}}),
                           write_with("b", {{kExpiresAtField, 200.5}}, 2), write_with("c", {})}));
-  FilterCache cache;
+  testing::FiltersByState cache;
   CHECK(must_match(*store, "", cache, 99.9).everything);
   CHECK(must_match(*store, "", cache, 100).rows->to_ids() == Ids{2, 3, 4});
   CHECK(must_match(*store, "key == 'b'", cache, 200.4).row_count == 2);
@@ -338,10 +336,10 @@ TEST_CASE("a filter built wrong is refused before anything is read") {
   const TempFolder folder;
   auto store = must_open(folder / "db");
   REQUIRE(store->create_collection("default", 0, false).ok());
-  FilterCache cache;
-  const auto refused =
-      find_matching_rows(*store, *store->view(), storage::testing::collection_of(*store),
-                         Filter::field("a") < "soon", 0, cache);
+  testing::FiltersByState cache;
+  const auto refused = find_matching_rows(
+      *store, *store->view(), storage::testing::collection_of(*store), Filter::field("a") < "soon",
+      0, *cache.of(storage::testing::collection_of(*store)));
   CHECK(refused.status().code() == StatusCode::kInvalidArgument);
 }
 

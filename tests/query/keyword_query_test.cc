@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "query/passage_terms.h"
 
 namespace nestor::query {
@@ -75,6 +77,28 @@ TEST_CASE("quotes and a plus require what is written, and score by it") {
   CHECK(query.terms[2].any[0][0].forms);
   CHECK_FALSE(query.required[1].words[0].word[0][0].forms);
   CHECK(query.analysis == analysis_name(kAutoLanguage));
+}
+
+TEST_CASE("typographic quotation marks quote as typewriter ones do, each closed by its kind") {
+  for (const auto& [text, required, excluded] :
+       std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"\u201Cred fox\u201D den", "red fox", ""},  // English
+           {"\u201Ered fox\u201C den", "red fox", ""},  // German
+           {"\u201Dred fox\u201D den", "red fox", ""},  // Swedish
+           {"\u00ABred fox\u00BB den", "red fox", ""},  // French
+           {"\u00ABTolstoi\u00BB, \u00BBHaus\u00AB", "Tolstoi; Haus", ""},
+           {"\uFF02red fox\uFF02", "red fox", ""},  // full width
+           {"den -\u201Cred fox\u201D", "", "red fox"},
+           {"\"the \u201Cred\u201D fox\"", "the \u201Cred\u201D fox", ""},
+           {"a 5\" disk \u201Cred fox\u201D", "red fox", ""},
+           {"\u201Cred fox", "", ""},
+           {"den -\u201Cred fox", "", ""},
+       }) {
+    CAPTURE(text);
+    CHECK(texts_of(parsed(text).required) == required);
+    CHECK(texts_of(parsed(text).forbidden) == excluded);
+    CHECK_FALSE((parsed(text).terms.empty() && parsed(text).forbidden.empty()));
+  }
 }
 
 TEST_CASE("a quotation mark within a Hebrew abbreviation is part of the word") {

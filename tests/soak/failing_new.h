@@ -10,6 +10,9 @@ namespace nestor::soak {
 // Returns whether the one before was met.
 bool fail_allocation(std::uint64_t number);
 
+// Whether the address lies in this program's operator new.
+bool is_operator_new(const void* address);
+
 // While one lives, this thread is inside a call of the library: what the program itself allocates
 // for its arguments does not count.
 class InsideCall {

@@ -42,6 +42,7 @@ HarnessReport soak_power_loss(const HarnessOptions& options, const std::string& 
 HarnessReport soak_failing_ops(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_bit_rot(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_cache_rot(const HarnessOptions& options, const std::string& folder);
+HarnessReport soak_allocations(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_memory(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_real_model(const HarnessOptions& options, const std::string& folder);
 HarnessReport soak_threads(const HarnessOptions& options, const std::string& folder);

@@ -39,7 +39,11 @@ void History::learn() {
   pending.reset();
   const std::uint64_t begun = page.begun;
   const std::uint64_t acked = page.acked;
-  for (; next_op <= acked; ++next_op) apply(plan_op(seed, next_op), model);
+  const std::uint64_t first = next_op;
+  for (; next_op <= acked; ++next_op) {
+    const bool failed = next_op - first < 64 && (page.failed >> (next_op - first) & 1) != 0;
+    if (!failed) apply(plan_op(seed, next_op), model);
+  }
   if (begun > acked) {
     pending = plan_op(seed, begun);
     next_op = begun + 1;
@@ -60,6 +64,7 @@ pid_t start_child(const std::function<int()>& work) {
   page.begun = 0;
   page.acked = 0;
   page.refused = 0;
+  page.failed = 0;
   page.answer = 0;
   page.error = {};
   ::fflush(nullptr);

@@ -25,7 +25,9 @@ struct LifePage {
   std::atomic<std::uint64_t> begun;    // number of the operation that began last
   std::atomic<std::uint64_t> acked;    // and of the last one that returned ok
   std::atomic<std::uint64_t> refused;  // calls that failed where they may
-  std::atomic<std::uint64_t> answer;   // what else a child has to say
+  // One bit per operation of this life, the first one's lowest: it failed and changed nothing.
+  std::atomic<std::uint64_t> failed;
+  std::atomic<std::uint64_t> answer;  // what else a child has to say
   std::array<char, 2048> error;
 };
 

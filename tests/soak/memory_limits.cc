@@ -1,6 +1,6 @@
-// Memory, file descriptors and file sizes run out in the middle of a life. On the calling thread a
-// failed allocation is a Status; in a thread or a destructor of RocksDB it may end the process;
-// whatever it is, what was acknowledged is there in the next life.
+// Memory, file descriptors and file sizes run out in the middle of a life, which goes on after the
+// failure. On the calling thread a failed allocation is a Status and changes nothing; in RocksDB's
+// own code it may end the process; whatever it is, what was acknowledged is there in the next life.
 #include <errno.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -10,7 +10,9 @@
 #include <array>
 #include <exception>
 #include <fstream>
+#include <optional>
 
+#include "tests/soak/crash_place.h"
 #include "tests/soak/failing_new.h"
 #include "tests/soak/fault_layer.h"
 #include "tests/soak/harness.h"
@@ -63,6 +65,45 @@ Status run_op(Client& client, const PlannedOp& op, std::uint64_t allocation) {
   return status;
 }
 
+// After a failed write the store takes no further ones; it then says so.
+bool writing_is_over(const Status& status) {
+  return status.message().find("open it again") != std::string::npos;
+}
+
+// The operations of one life. Where only one allocation failed, the store and every search are
+// compared with what was acknowledged right behind it.
+int run_ops(Client& client, const History& history, Model model, Shortage shortage,
+            Random& random) {
+  LifePage& page = life_page();
+  constexpr std::uint64_t kOps = 25;
+  const std::uint64_t calm = random.below(6);
+  for (std::uint64_t i = 0; i < kOps; ++i) {
+    const PlannedOp op = plan_op(history.seed, history.next_op + i);
+    if (i == calm && !is_allocation(shortage) && shortage != Shortage::kDescriptors)
+      begin_shortage(shortage, random);
+    page.begun = op.number;
+    const bool now = shortage == Shortage::kAllocation && i >= calm && random.one_in(2);
+    const Status status = run_op(client, op, now ? which_allocation(random) : 0);
+    if (status.ok() || sabotaged(kCountFailed)) {
+      apply(op, model);
+    } else {
+      page.refused = page.refused + 1;
+      // What became of this one only the next life can tell.
+      if (writing_is_over(status) || !client.is_open()) break;
+      page.failed = page.failed | std::uint64_t{1} << i;
+      if (is_allocation(shortage)) {
+        const Result<int> same = client.match(model, nullptr);
+        if (!same.ok())
+          return fail_life(describe(op) + " failed, and " + same.status().to_string());
+        const Status checked = client.check(model, op.number);
+        if (!checked.ok()) return fail_life(describe(op) + " failed, and " + checked.to_string());
+      }
+    }
+    page.acked = op.number;
+  }
+  return 0;
+}
+
 // Opened well and compared before the shortage begins.
 int live_in_shortage(const std::string& path, const History& history, Shortage shortage,
                      Random random) {
@@ -83,25 +124,16 @@ int live_in_shortage(const std::string& path, const History& history, Shortage s
                ? fail_life("open in a shortage: " + opened.to_string())
                : 0;
   }
-  const std::uint64_t calm = random.below(6);
-  for (std::uint64_t i = 0; i < 25; ++i) {
-    const PlannedOp op = plan_op(history.seed, history.next_op + i);
-    if (i == calm && !is_allocation(shortage) && shortage != Shortage::kDescriptors)
-      begin_shortage(shortage, random);
-    page.begun = op.number;
-    const bool now = shortage == Shortage::kAllocation && i == calm;
-    const Status status = run_op(client, op, now ? which_allocation(random) : 0);
-    if (!status.ok()) {
-      page.refused = page.refused + 1;
-      if (!sabotaged(kCountFailed)) break;
-    }
-    page.acked = op.number;
-  }
-  if (client.is_open()) static_cast<void>(client.close());
-  return 0;
+  const std::optional<Model> with_pending = history.with_pending();
+  const int ran =
+      run_ops(client, history, page.matched == 1 && with_pending ? *with_pending : history.model,
+              shortage, random);
+  if (ran == 0 && client.is_open()) static_cast<void>(client.close());
+  return ran;
 }
 
 int live(const std::string& path, const History& history, Shortage shortage, std::uint64_t seed) {
+  watch_crashes();
   try {
     return live_in_shortage(path, history, shortage, Random(seed));
   } catch (const std::exception& error) {
@@ -131,8 +163,9 @@ HarnessReport soak_memory(const HarnessOptions& options, const std::string& fold
     if (life_page().refused != 0) ++report.counts["calls that failed with a status"];
     history.learn();
     const bool may_end = is_allocation(shortage) || shortage == Shortage::kAddressSpace;
-    if (!death.exited && may_end && life_page().verified) ++report.counts["processes that ended"];
-    const bool fine = death.clean() || (!death.exited && may_end && life_page().verified);
+    const bool ended = !death.exited && may_end && life_page().verified && crashed_inside_rocksdb();
+    if (ended) ++report.counts["processes that ended inside RocksDB"];
+    const bool fine = death.clean() || ended;
     if (!fine && report.fail(fmt::format("cycle {}, {}: {}", cycle, name, death.describe()))) break;
     if (death.exited && death.code == 1) break;  // the history goes no further
   }

@@ -45,10 +45,10 @@ enum class OpKind : std::uint8_t {
 struct PlannedOp {
   OpKind kind = OpKind::kAdd;
   std::uint64_t number = 0;
-  std::size_t collection = 0;         // in kCollections
-  std::vector<std::string> keys;      // written, changed or removed
-  std::vector<std::string> removals;  // of kAdd
-  int part = 0;                       // of kRemoveMatching
+  std::size_t collection = 0;              // in kCollections
+  std::vector<std::string> keys = {};      // written, changed or removed
+  std::vector<std::string> removals = {};  // of kAdd
+  int part = 0;                            // of kRemoveMatching
 };
 
 // A generator whose numbers are the same everywhere (SplitMix64, Steele et al. 2014).

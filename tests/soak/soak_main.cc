@@ -23,8 +23,8 @@ const std::map<std::string, Harness>& harnesses() {
       {"kill-random", soak_kill_random}, {"kill-points", soak_kill_points},
       {"power-loss", soak_power_loss},   {"failing-ops", soak_failing_ops},
       {"bit-rot", soak_bit_rot},         {"cache-rot", soak_cache_rot},
-      {"memory", soak_memory},           {"real-model", soak_real_model},
-      {"threads", soak_threads}};
+      {"memory", soak_memory},           {"allocations", soak_allocations},
+      {"real-model", soak_real_model},   {"threads", soak_threads}};
   return kAll;
 }
 
@@ -48,13 +48,9 @@ void print_report(const std::string& name, const HarnessOptions& options,
   ::fflush(stdout);
 }
 
-// Threads of a library would not survive a fork, so the libraries are told to make none, and told
-// before they are loaded.
-void start_again_without_threads(char** arguments) {
-  if (::getenv("OPENBLAS_NUM_THREADS") != nullptr) return;
-  ::setenv("OPENBLAS_NUM_THREADS", "1", 1);
-  ::setenv("OMP_NUM_THREADS", "1", 1);
-  // Looked up once, here, and not by every child anew.
+// Symbols are looked up once, here, and not by every child anew.
+void start_again_bound(char** arguments) {
+  if (::getenv("LD_BIND_NOW") != nullptr) return;
   ::setenv("LD_BIND_NOW", "1", 1);
   ::execv("/proc/self/exe", arguments);
 }
@@ -118,6 +114,6 @@ int run(int argc, char** argv) {
 }  // namespace nestor::soak
 
 int main(int argc, char** argv) {
-  nestor::soak::start_again_without_threads(argv);
+  nestor::soak::start_again_bound(argv);
   return nestor::soak::run(argc, argv);
 }

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <mutex>
 
 #include "storage/free_space.h"
 #include "tests/storage/store_fixtures.h"
@@ -41,6 +42,12 @@ class SmallDisk {
   bool mounted_ = false;
 };
 
+// With no other change beside it.
+Status compact(DocumentStore& store) {
+  std::mutex writing;
+  return store.compact(writing);
+}
+
 }  // namespace
 
 TEST_CASE(
@@ -65,7 +72,7 @@ TEST_CASE(
   CHECK(contains(refused.message(), "bytes are free"));
   CHECK(contains(refused.message(), "are needed"));
   CHECK(contains(refused.message(), "make room"));
-  CHECK(store->compact().code() == StatusCode::kNoSpace);
+  CHECK(compact(*store).code() == StatusCode::kNoSpace);
   CHECK(texts_of(*store).size() == 1);
   CHECK(testing::open_status(path).code() == StatusCode::kLocked);
   StoreOptions reading;
@@ -73,7 +80,7 @@ TEST_CASE(
   CHECK(texts_of(*must_open(path, reading)).size() == 1);
   std::filesystem::remove(folder / "disk/ballast");
   must_commit(*store, make_batch({make_write("b", "y")}));
-  CHECK(store->compact().ok());
+  CHECK(compact(*store).ok());
   testing::check_verifies(*store);
   CHECK(texts_of(*store).size() == 2);
 }
@@ -103,7 +110,7 @@ TEST_CASE("a compaction that meets a full disk loses nothing, and the store open
     std::ofstream ballast(folder / "disk/ballast", std::ios::binary);
     ballast << std::string(static_cast<std::size_t>(free - (std::int64_t{2} << 20)), 'x');
   }
-  const Status failed = store->compact();
+  const Status failed = compact(*store);
   CHECK_FALSE(failed.ok());
   CHECK(texts_of(*store) == texts);
   std::filesystem::remove(folder / "disk/ballast");
@@ -115,7 +122,7 @@ TEST_CASE("a compaction that meets a full disk loses nothing, and the store open
   kept.erase("later");
   CHECK(kept == texts);
   must_commit(*store, make_batch({make_write("after", "z")}));
-  CHECK(store->compact().ok());
+  CHECK(compact(*store).ok());
   testing::check_verifies(*store);
 }
 

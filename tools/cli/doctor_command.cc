@@ -85,7 +85,7 @@ Check check_backends() {
 
 // Every row of the embedding table; the other sections are checked whenever the file is opened.
 Status read_whole_table(const std::string& path, Context& context) {
-  ThreadPool pool(context.global.thread_count);
+  ThreadPool pool(useful_thread_count(context.global.thread_count));
   NESTOR_ASSIGN_OR_RETURN(const embed::PackedModel model, embed::PackedModel::open(path, pool));
   const std::int64_t rows = model.config().vocabulary_size;
   std::vector<float> row(static_cast<std::size_t>(model.config().hidden_size));

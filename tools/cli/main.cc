@@ -41,8 +41,9 @@ void add_global_options(CLI::App& app, Context& context) {
                  "`nestor model pull` puts it, then the Hugging Face cache)");
   app.add_flag("--allow-unverified-model", context.global.allow_unverified_model,
                "Load a model whose tokenizer is not a known one; only for files that you trust");
-  app.add_option("--threads", context.global.thread_count,
-                 "Worker threads (default: one for each processor)")
+  app.add_option(
+         "--threads", context.global.thread_count,
+         "Most threads to use; never more than processors are available (default: all of them)")
       ->check(CLI::Range(1, 4096).description(""));
   app.add_option(
          "--memory", context.global.memory_bytes,

@@ -64,7 +64,7 @@ PackedFacts look_at_packed(const std::string& path, Context& context) {
     return packed;
   }
   packed.summary = std::move(summary).value();
-  ThreadPool pool(context.global.thread_count);
+  ThreadPool pool(useful_thread_count(context.global.thread_count));
   const Result<embed::PackedModel> opened = embed::PackedModel::open(path, pool);
   if (!opened.ok()) packed.problem = opened.status().message();
   return packed;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "core/cpu_features.h"
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/thread_pool.h"
@@ -67,7 +68,7 @@ Status prepare(PullCommandOptions& options) {
 std::optional<embed::CheckpointIdentity> packed_in_place(const PullCommandOptions& options,
                                                          Context& context) {
   if (!is_regular_file(options.packed_path())) return std::nullopt;
-  ThreadPool pool(context.global.thread_count);
+  ThreadPool pool(useful_thread_count(context.global.thread_count));
   const Result<embed::PackedModel> packed = embed::PackedModel::open(options.packed_path(), pool);
   if (!packed.ok()) {
     context.note(packed.status().message() + "; it is made again");

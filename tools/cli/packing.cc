@@ -7,6 +7,7 @@
 #include <memory>
 #include <system_error>
 
+#include "core/cpu_features.h"
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
@@ -93,7 +94,7 @@ Result<PackedFile> pack_to_file(const PackRequest& request, Context& context) {
                               .companion_folder = request.companion,
                               .allow_unverified = context.global.allow_unverified_model}));
   NESTOR_ASSIGN_OR_RETURN(std::string path, output_of(request, checkpoint->identity()));
-  ThreadPool pool(context.global.thread_count);
+  ThreadPool pool(useful_thread_count(context.global.thread_count));
   const Status packed = embed::pack_model(
       *checkpoint, request.precision, path, pool, [&](std::uint64_t done, std::uint64_t total) {
         line.update(static_cast<std::int64_t>(done), static_cast<std::int64_t>(total),

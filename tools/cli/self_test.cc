@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "core/cpu_features.h"
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
@@ -194,7 +195,7 @@ Result<SelfTest> test_same_bits(const Embedder& embedder, bool with_scalar, Cont
         CheckState::kSkipped,
         fmt::format("{} backends agree within a tolerance, not bit for bit", info.precision)};
   }
-  ThreadPool pool(context.global.thread_count);
+  ThreadPool pool(useful_thread_count(context.global.thread_count));
   NESTOR_ASSIGN_OR_RETURN(const embed::PackedModel model,
                           embed::PackedModel::open(info.folder, pool));
   NESTOR_ASSIGN_OR_RETURN(const std::vector<std::vector<std::int32_t>> texts, compared_ids(model));

@@ -22,12 +22,10 @@ install(FILES ${PROJECT_BINARY_DIR}/nestorConfig.cmake
               ${PROJECT_BINARY_DIR}/nestorConfigVersion.cmake
         DESTINATION ${nestor_cmake_folder} COMPONENT dev)
 
-# A static library leaves its dependencies to the linker; a shared one has them inside. OpenBLAS by its
-# plain link flags: its private ones name libgfortran, whose link name only a Fortran compiler brings.
+# A static library leaves its dependencies to the linker; a shared one has them inside.
 if(NOT BUILD_SHARED_LIBS)
-  set(nestor_pc_requires "rocksdb sentencepiece libxxhash fmt icu-i18n icu-uc libcrypto")
-  list(JOIN openblas_LDFLAGS " " nestor_pc_libs)
-  string(APPEND nestor_pc_libs " -lfaiss -lstemmer -lgomp -llapack -lblas -lpthread")
+  set(nestor_pc_requires "rocksdb libxxhash fmt icu-i18n icu-uc libcrypto")
+  set(nestor_pc_libs "-lfaiss -lsentencepiece -lstemmer -lgomp -lpthread")
 endif()
 # The prefix is found from where the file lies, so that an installed tree can be moved.
 file(RELATIVE_PATH nestor_pc_prefix

@@ -9,9 +9,21 @@
 //   for (const nestor::Hit& hit : found.value().hits) std::printf("%.3f %s\n", hit.score, hit.text.c_str());
 // clang-format on
 //
-// Threads: any number of threads may call search, get, stats and verify side by side with one
-// another and with one add or remove; calls that write wait for each other. Moving from or
-// destroying a Database while another thread is inside it is a mistake of the caller's.
+// Threads: every method is safe beside every other one, close() included. A call that reads
+// (search, get, count, stats, ...) takes the newest committed state when it begins, reads that one
+// to its end, and waits for no writer. Changes are applied one at a time, each for milliseconds: an
+// add embeds its text before that, beside all other calls. Only searches of one collection wait for
+// one another, while its index is loaded for the first of them. close() and the destructor wait for
+// the calls that are inside; calls that come later return kFailedPrecondition. A callback runs with
+// no lock held and may call the same database, but not close() it. Moving from a Database, or
+// beginning a call on one that is destroyed, is a mistake of the caller's.
+//
+// Threads that a database starts: the workers that it shares with all embedders and databases of
+// the process (nestor/embedder.h; OpenOptions::embedder.thread_count is the limit of a call), none
+// with a thread_count of 1; one that sorts codes into lists, while it does (from 1,500,000 passages
+// on); and RocksDB's, three for all databases of the process: rocksdb:high (flush) and rocksdb:low
+// (compaction) from the first open to the end of the process, and a timer while a database is open
+// for writing.
 //
 // Processes: one writer. A second opener for writing gets kLocked with the holder's pid; read-only
 // openers see what was committed when they opened, or refresh() them. A handle does not survive
@@ -214,9 +226,9 @@ class NESTOR_API Database {
   Result<std::int64_t> remove(const std::vector<std::string>& keys,
                               const RemoveOptions& options = {});
 
-  // Removes the documents that match, in atomic batches of 10,000. Returns how many went. What an
-  // error leaves is told by it. Errors: kInvalidArgument (a wrong filter; one that says nothing,
-  // since it would remove everything), kCancelled, those of remove.
+  // Removes the documents that match when their batch comes, in atomic batches of 10,000. Returns
+  // how many went. What an error leaves is told by it. Errors: kInvalidArgument (a wrong filter;
+  // one that says nothing, since it would remove everything), kCancelled, those of remove.
   Result<std::int64_t> remove_matching(const Filter& filter, const RemoveOptions& options = {});
   // Removes what has expired. Documents whose metadata field "_expires_at" (seconds since 1970) has
   // come are hidden from every search, get, list and count anyway.
@@ -245,10 +257,11 @@ class NESTOR_API Database {
                              const std::string& collection = kDefaultCollection) const;
 
   // Brings a collection that another model embedded to the model in use; see nestor/reembed.h.
-  // Errors: kNotFound, kInvalidArgument (vectors of the callers' own), kFailedPrecondition
-  // (read-only; another reembed runs), kModelMissing, kCancelled and kNoSpace and kIoError (what is
-  // done is kept; the next call goes on), kDataLoss. Cost: embeds every passage; until the swap the
-  // disk holds both.
+  // Changes of the collection wait only where they come faster than they can be embedded: for the
+  // last pass. Errors: kNotFound, kInvalidArgument (vectors of the callers' own),
+  // kFailedPrecondition (read-only; another reembed runs), kModelMissing, kCancelled and kNoSpace
+  // and kIoError (what is done is kept; the next call goes on), kDataLoss. Cost: embeds every
+  // passage; until the swap the disk holds both.
   Result<ReembedReport> reembed(const ReembedOptions& options = {});
 
   // Passages that answer the question, by meaning, by words or by both (options.mode).
@@ -283,9 +296,9 @@ class NESTOR_API Database {
   // Errors: kIoError, kCancelled; damage is not an error of the call but of the report.
   Result<VerifyReport> verify(std::stop_token stop = {}) const;
 
-  // Brings a read-only handle level with what its writer has acknowledged; a writing one always is.
-  // Searches go on meanwhile, each on one state, and sequences never go back. Indexes and caches
-  // are caught up in memory through the journal, or loaded anew where that is quicker; nothing is
+  // Brings a read-only handle up to what its writer has acknowledged; a writing one always is
+  // there. Searches go on meanwhile, each on one state, and sequences never go back. Indexes are
+  // brought up to date in memory by the journal, or loaded anew where that is quicker; nothing is
   // written inside the folder. Errors: those of open; kFailedPrecondition (the folder holds another
   // database now, or an older copy of this one). After an error the handle is as it was.
   // Cost: a read of 8 KiB where nothing is new; else a read-only open and the rows that came.
@@ -332,12 +345,12 @@ class NESTOR_API Database {
   // Cost: reads everything twice; where RocksDB's own files are damaged, a second copy on disk.
   static Result<RepairReport> repair(const std::string& path, const RepairOptions& options = {});
 
-  // Gives the disk space of removed and replaced documents back, and erases them from the store.
-  // RocksDB does the first by itself, in the background, for tables of which a quarter are
-  // deletions. Errors: kNoSpace (says how much is needed; nothing was done), kFailedPrecondition
-  // (read-only, or a search held an old state for over 30 s), kIoError.
-  // Cost: rewrites the store; extra disk at most its size and at most 3 GiB, memory some MB. Adding
-  // waits, searching goes on.
+  // Gives the disk space of what was removed and replaced before the call back, and erases it from
+  // the store. RocksDB does the first by itself, in the background, for tables of which a quarter
+  // are deletions. Errors: kNoSpace (says how much is needed; nothing was done),
+  // kFailedPrecondition (read-only, or a search held an old state for over 30 s), kIoError. Cost:
+  // rewrites the store; extra disk at most its size and at most 3 GiB, memory some MB. Other calls
+  // go on.
   Result<CompactReport> compact();
 
   // Looks for what is left of a removed document: every version of every record in RocksDB, hidden
@@ -354,8 +367,9 @@ class NESTOR_API Database {
   // Embedder::open.
   Result<Embedder> embedder() const;
 
-  // Saves the index cache (a failure is a warning to the log: nothing is lost) and lets go of the
-  // folder. Every later call returns kFailedPrecondition.
+  // Waits for the calls that are inside, saves the index cache (a failure is a warning to the log:
+  // nothing is lost) and lets go of the folder. Every later call returns kFailedPrecondition, as do
+  // a second close() and one from a callback.
   Status close();
 
   struct Impl;

@@ -6,7 +6,14 @@
 //   auto text = embedder.embed_document("storage", "RocksDB keeps sorted runs");
 //
 // Threads: an Embedder is a handle to one loaded model; copies share it. Any number of threads may
-// call any copy at once; calls are worked on by one pool, one after the other at batch borders.
+// call any copy at once; calls of one model take turns at batch borders. All embedders and
+// databases of a process share one set of worker threads (name: nestor-worker): started when there
+// is work for them, asleep without it, ended with the last embedder and database. With a
+// thread_count of 1 there are none. No other thread is started, and neither the environment nor
+// OpenMP is touched. One exception: with an f32 model, OpenBLAS is loaded where it is installed. It
+// starts sleeping threads of its own unless OPENBLAS_NUM_THREADS=1 is set; while a call embeds, it
+// works on the calling threads alone, and its thread count is restored afterwards. A handle does
+// not survive fork(): calls in the child return kFailedPrecondition.
 #pragma once
 
 #include <memory>
@@ -30,7 +37,10 @@ struct EmbedderOptions {
   // is, else int8 (f32 on processors without a vector unit for int8). Where only a checkpoint is
   // there, it is packed once, into the cache. What each costs in quality: benchmarks/FIGURES.md.
   std::string precision = {};
-  // Worker threads; 0: one for each processor this process may use.
+  // The most threads that work on a call, the calling one counted; 0: one per available processor.
+  // Available are the processors of the affinity mask, and no more than the quotas of the process's
+  // control groups (cgroup v1 and v2) allow, rounded up, when the model is opened. More threads
+  // than that are never used: ModelInfo::thread_count says how many are. 1 to 1,024.
   int thread_count = 0;
   // Load a tokenizer whose SHA-256 is not in the built-in table. The tokenizer library is not safe
   // on files made to harm; allow only what you trust.
@@ -63,12 +73,12 @@ struct ModelInfo {
   std::string folder;          // where it was loaded from: a packed file, or a checkpoint's folder
   std::string space;           // hex SHA-256 over base checkpoint, tokenizer, prompts and pooling
   std::string precision;       // the numeric mode in use
-  std::string backend;         // "amx-int8", "avx512-vnni", "avx2", "openblas", "scalar", …
+  std::string backend;         // "amx-int8", "avx512-vnni", "avx2", "vector", "scalar", …
   std::string weights_sha256;  // hex, of the checkpoint's weights
   int width = 0;               // of a full row
   std::vector<int> widths;     // the widths on offer, widest first
   int context_tokens = 0;      // the longest text, BOS and EOS counted
-  int thread_count = 0;
+  int thread_count = 0;        // the most that work on a call: what was asked for, or fewer
 };
 
 class NESTOR_API Embedder {
@@ -86,9 +96,10 @@ class NESTOR_API Embedder {
   ~Embedder();
 
   // One Embedding an input, in order. A vector depends on its text, title and role only: not on the
-  // batch, the number of threads or, in int8, the processor (bit for bit; in f32 through BLAS
-  // within 1e-6 a component). Errors: kInvalidArgument (not UTF-8, over 1 MiB of text, a width the
-  // model does not have), kCancelled. Cost: about 0.2 GFLOP a token.
+  // batch, the number of threads or, in int8, the processor (bit for bit; in f32 on
+  // processors with other vector units within 1e-6 per component). Errors: kInvalidArgument (not
+  // UTF-8, over 1 MiB of text, a width the model does not have), kCancelled. Cost: about 0.2 GFLOP
+  // a token.
   Result<std::vector<Embedding>> embed(std::span<const EmbedInput> inputs, Role role,
                                        const EmbedOptions& options = {}) const;
   Result<Embedding> embed_query(std::string_view text, const EmbedOptions& options = {}) const;

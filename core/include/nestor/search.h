@@ -25,7 +25,8 @@ inline constexpr const char* kDefaultCollection = "default";
 //
 //   word        by its stem: "university" finds "universities", and "universal" as well
 //   "a b"       required, and as written: these words in this order, case and accents folded, no
-//               stems; one word in quotes too
+//               stems; punctuation between them does not matter. One word in quotes too, and
+//               quotation marks of all kinds: “a b”, „a b“, «a b»
 //   +word       required, as written
 //   -word       excluded, as written; -"a b" excludes the phrase. Options of commands are no
 //               exclusions, they are text. A minus excludes only where it
@@ -77,9 +78,9 @@ struct RerankRequest {
   std::stop_token stop;
   std::chrono::steady_clock::time_point deadline;
 };
-// One finite score a candidate, in their order; more is better. Called once a search, from the
-// thread that searches (in a batch several at once), with no lock of the database but the one that
-// close() waits for. What it throws becomes kInternal.
+// One finite score per candidate, in their order; more is better. Called once per search, from the
+// thread that searches (in a batch from several at once), with no lock held: it may search the same
+// database. What it throws becomes kInternal.
 using RerankCallback = std::function<Result<std::vector<double>>(const RerankRequest& request)>;
 
 struct SearchOptions {
@@ -121,8 +122,8 @@ struct SearchOptions {
   // million passages) and the rerank callback; and within the rest after every 1,024 plain rows,
   // 4,096 passages with the words, a word's list, 256 rows ranked, a pick for variety, a hit. So
   // the end comes late by the longest of these: mostly one embedding (30 ms for 256 tokens), a
-  // filter never met before, or the callback. Loading or building a collection's index at its first
-  // search goes on to its end, since other searches wait for it too.
+  // filter never met before, or the callback. The search that loads or builds a collection's index,
+  // its first one, does so to the end; those that wait for it look at their deadline and token.
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::stop_token stop = {};
 };

@@ -1,15 +1,15 @@
-// Database::Impl's measurement of its own recall.
+// Searcher's measurement of its own recall.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "core/macros.h"
-#include "query/database_impl.h"
 #include "query/input_check.h"
 #include "query/recall_measurement.h"
+#include "query/searcher.h"
 
-namespace nestor {
+namespace nestor::query {
 
 namespace {
 
@@ -17,21 +17,22 @@ constexpr int kPrefixWidth = 128;
 
 }  // namespace
 
-Result<std::vector<float>> Database::Impl::recall_questions(
-    const storage::DocumentStore::View& seen, const storage::Collection& collection,
-    const RecallOptions& options, RecallReport& report) const {
+Result<std::vector<float>> Searcher::recall_queries(const DatabaseState& state,
+                                                    const storage::Collection& collection,
+                                                    const RecallOptions& options,
+                                                    RecallReport& report) {
   std::vector<std::string> questions = options.questions;
   report.asked = "your own questions";
   if (questions.empty() && !collection.external) {
     NESTOR_ASSIGN_OR_RETURN(questions,
-                            query::sample_sentences(*store, seen, collection, options.sample));
+                            sample_sentences(store_, *state.view, collection, options.sample));
     report.asked = "first sentences of passages";
   }
   if (!collection.external && !questions.empty()) {
     std::vector<std::vector<float>> vectors(questions.size());
     std::vector<SearchResult> results(questions.size());
     const SearchOptions as_asked{.collection = options.collection, .stop = options.stop};
-    const Status embedded = embed_questions(questions, collection, as_asked, vectors, results);
+    const Status embedded = embed_queries(questions, collection, as_asked, vectors, results);
     if (embedded.ok()) {
       std::vector<float> all;
       for (const auto& vector : vectors) all.insert(all.end(), vector.begin(), vector.end());
@@ -42,45 +43,43 @@ Result<std::vector<float>> Database::Impl::recall_questions(
     if (!options.questions.empty() || !no_model) return embedded;
   }
   report.asked = "vectors of passages with noise";
-  return query::sample_vectors(*store, seen, collection, options.sample);
+  return sample_vectors(store_, *state.view, collection, options.sample);
 }
 
 // Of questions in full precision and the nearest of each, the only things that grow.
-Status Database::Impl::check_recall_room(const RecallOptions& options,
-                                         const storage::Collection& collection,
-                                         std::int64_t questions) const {
-  const std::shared_lock lock(state);
-  return room_for(collection.name, true)
+Status Searcher::check_recall_room(const RecallOptions& options,
+                                   const storage::Collection& collection, std::int64_t queries) {
+  return indexes_.room_for(collection.name, true)
       .check(collection.name,
-             fmt::format("measure recall with {} questions and {} neighbours of each", questions,
+             fmt::format("measure recall with {} questions and {} neighbours of each", queries,
                          options.k),
-             [&](const query::MemoryBudget&) {
-               return questions * (12 * std::int64_t{collection.width} + 64 * options.k);
+             [&](const MemoryBudget&) {
+               return queries * (12 * std::int64_t{collection.width} + 64 * options.k);
              });
 }
 
-bool Database::Impl::prefixes_fit(const storage::Collection& collection) const {
+bool Searcher::prefixes_fit(const storage::Collection& collection) {
   // Half a kilobyte of memory a passage.
   constexpr std::int64_t kMostForPrefixes = 500'000;
   if (collection.passages > kMostForPrefixes) return false;
-  const std::shared_lock lock(state);
-  const auto found = indexes.find(collection.name);
-  if (found != indexes.end() && found->second.loaded.index->has_width(kPrefixWidth)) return true;
-  return room_for(collection.name, true)
+  const CollectionStatePointer entry = context_.published.get()->find(collection.name);
+  const IndexPointer index = entry == nullptr ? nullptr : IndexManager::in_memory(*entry);
+  if (index != nullptr && index->index.has_width(kPrefixWidth)) return true;
+  return indexes_.room_for(collection.name, true)
       .fits(collection.name, "measure a pass over prefixes", "it is left out",
-            [&](const query::MemoryBudget&) {
+            [&](const MemoryBudget&) {
               return index::CoarseIndex::bytes_of(kPrefixWidth, collection.passages);
             });
 }
 
-Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options) const {
-  NESTOR_RETURN_IF_ERROR(query::check_recall(options));
+Result<RecallReport> Searcher::measure_recall(const RecallOptions& options) {
+  NESTOR_RETURN_IF_ERROR(check_recall(options));
   for (std::size_t i = 0; i < options.questions.size(); ++i) {
-    NESTOR_RETURN_IF_ERROR(query::check_question(options.questions[i], i));
+    NESTOR_RETURN_IF_ERROR(check_question(options.questions[i], i));
   }
   RecallReport report;
-  const auto seen = current_view();
-  NESTOR_ASSIGN_OR_RETURN(const auto collection, find(*seen, options.collection));
+  StatePointer state = context_.published.get();
+  NESTOR_ASSIGN_OR_RETURN(const auto collection, context_.find(*state, options.collection));
   if (!collection.has_value() || collection->passages == 0) return report;
   if (collection->metric != Metric::kCosine) {
     return Status(
@@ -90,22 +89,23 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
                     collection->name, metric_name(collection->metric)));
   }
   if (collection->external && !options.questions.empty()) {
-    NESTOR_RETURN_IF_ERROR(check_question_fits(*collection, {}));
+    NESTOR_RETURN_IF_ERROR(check_query_fits(*collection, {}));
   }
   report.passages = collection->passages;
   NESTOR_ASSIGN_OR_RETURN(const std::vector<float> questions,
-                          recall_questions(*seen, *collection, options, report));
+                          recall_queries(*state, *collection, options, report));
   const auto width = static_cast<std::size_t>(collection->width);
   report.questions = static_cast<std::int64_t>(questions.size() / width);
   const auto ask = [&](std::size_t i, const SearchOptions& search) {
     return search_vector(std::span(questions).subspan(i * width, width), search);
   };
   NESTOR_RETURN_IF_ERROR(check_recall_room(options, *collection, report.questions));
-  Result<std::vector<std::set<query::PassageName>>> truth =
+  Result<std::vector<std::set<PassageName>>> truth =
       options.filter.empty()
-          ? query::exact_passages(*store, *seen, *collection, questions, options.k)
-          : query::searched_passages(static_cast<std::size_t>(report.questions), options, ask);
+          ? exact_passages(store_, *state->view, *collection, questions, options.k)
+          : searched_passages(static_cast<std::size_t>(report.questions), options, ask);
   NESTOR_RETURN_IF_ERROR(truth.status());
+  state.reset();  // searches take newer ones
   if (collection->external) {
     report.plans.push_back({.coarse_width = collection->width});
   } else {
@@ -114,8 +114,8 @@ Result<RecallReport> Database::Impl::measure_recall(const RecallOptions& options
     }
     if (prefixes_fit(*collection)) report.plans.push_back({.coarse_width = kPrefixWidth});
   }
-  NESTOR_RETURN_IF_ERROR(query::measure_plans(truth.value(), options, ask, report));
+  NESTOR_RETURN_IF_ERROR(measure_plans(truth.value(), options, ask, report));
   return report;
 }
 
-}  // namespace nestor
+}  // namespace nestor::query

@@ -174,7 +174,7 @@ Status Writer::build_postings(const Collection& collection) {
     ++commits_of_thread();
     return {};
   };
-  return query::build_postings(store_, collection, {}, apply_batch);
+  return query::build_postings(store_, collection, context_.log_callback, {}, apply_batch);
 }
 
 Status Writer::set_attribute(const std::string& collection, const std::string& name,

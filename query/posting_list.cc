@@ -206,8 +206,9 @@ void PostingCache::put(const Key& key, const PostingListPointer& list) {
     entries_.erase(found);
   }
   if (list->bytes() > most_bytes_) return;
-  uses_.push_front(key);
-  entries_.emplace(key, Entry{list, uses_.begin()});
+  std::list<Key> use{key};
+  entries_.emplace(key, Entry{list, use.begin()});
+  uses_.splice(uses_.begin(), use);  // nothing fails from here on
   bytes_ += list->bytes();
   while (bytes_ > most_bytes_) {
     const auto oldest = entries_.find(uses_.back());

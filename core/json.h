@@ -3,20 +3,23 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "core/json_value.h"
 #include "nestor/status.h"
 
 namespace nestor {
 
+// Whatever the limit: destroying a value recurses.
+inline constexpr int kMostJsonDepth = 1'000;
+
 struct JsonLimits {
-  int most_depth = 32;
+  int most_depth = 32;                   // more than kMostJsonDepth is that
   std::int64_t most_values = 1'000'000;  // values of any kind, members and elements counted
 };
 
 // Errors: kInvalidArgument with the byte offset and the cause: not JSON, too deep, too many values,
 // a duplicate member name, ill-formed UTF-8, a number that no double holds, bytes after the end.
-Result<nlohmann::json> parse_json(std::string_view text, const JsonLimits& limits = {});
+Result<JsonValue> parse_json(std::string_view text, const JsonLimits& limits = {});
 
 }  // namespace nestor

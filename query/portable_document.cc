@@ -11,6 +11,7 @@
 #include "core/base64.h"
 #include "core/bytes.h"
 #include "core/json.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "nestor/version.h"
@@ -21,7 +22,7 @@
 namespace nestor::query {
 namespace {
 
-using nlohmann::json;
+using json = JsonValue;
 using storage::NumericMode;
 using storage::Row;
 
@@ -53,7 +54,7 @@ class Members {
   Result<std::string> string(const char* name) {
     NESTOR_ASSIGN_OR_RETURN(json value, take(name));
     if (!value.is_string()) return wrong(name, value, "a string");
-    return std::move(value.get_ref<std::string&>());
+    return value.take_text();
   }
   Result<std::int64_t> integer(const char* name, std::int64_t low, std::int64_t high) {
     NESTOR_ASSIGN_OR_RETURN(const json value, take(name));
@@ -76,23 +77,25 @@ class Members {
       return invalid(
           fmt::format("{}: \"{}\" has {} elements, expected 2", whose_, name, value.size()));
     }
-    NESTOR_ASSIGN_OR_RETURN(const auto first, to_integer(name, value[0], 0, kMostInteger));
-    NESTOR_ASSIGN_OR_RETURN(const auto second, to_integer(name, value[1], 0, kMostInteger));
+    NESTOR_ASSIGN_OR_RETURN(const auto first,
+                            to_integer(name, value.elements()[0], 0, kMostInteger));
+    NESTOR_ASSIGN_OR_RETURN(const auto second,
+                            to_integer(name, value.elements()[1], 0, kMostInteger));
     return std::pair(first, second);
   }
   Result<json> take(const char* name) {
-    const auto found = object_.find(name);
-    if (found == object_.end()) {
+    const auto found = object_.members().find(name);
+    if (found == object_.members().end()) {
       return invalid(fmt::format("{}: the member \"{}\" is missing", whose_, name));
     }
-    json value = std::move(*found);
-    object_.erase(found);
+    json value = std::move(found->second);
+    object_.members().erase(found);
     return value;
   }
   [[nodiscard]] Status finish() const {
     if (object_.empty()) return {};
-    return invalid(
-        fmt::format("{}: there is no member {}", whose_, quote_for_message(object_.begin().key())));
+    return invalid(fmt::format("{}: there is no member {}", whose_,
+                               quote_for_message(object_.members().begin()->first)));
   }
 
  private:
@@ -128,6 +131,27 @@ std::string vector_text(std::span<const float> vector) {
   ByteWriter bytes;
   bytes.floats(vector);
   return base64_encode(bytes.bytes());
+}
+
+void write_range(JsonWriter& line, const char* name, std::int64_t first, std::int64_t second) {
+  line.key(name);
+  line.begin_array();
+  line.value(first);
+  line.value(second);
+  line.end_array();
+}
+
+void write_passage(JsonWriter& line, const Row& row, bool vectors) {
+  const storage::Passage& passage = row.passage;
+  line.begin_object();
+  write_range(line, "bytes", passage.bytes.begin, passage.bytes.end);
+  write_range(line, "lines", passage.lines.first, passage.lines.last);
+  line.member("heading", passage.heading_path);
+  line.member("tokens", passage.token_count);
+  line.member("truncated", passage.truncated);
+  line.member("mode", mode_name(passage.mode));
+  if (vectors) line.member("vector", vector_text(row.vector));
+  line.end_object();
 }
 
 Status read_vector(const PortableHeader& header, const std::string& whose, std::string_view text,
@@ -240,61 +264,59 @@ PortableHeader header_of(const storage::Collection& collection, bool vectors,
 }
 
 std::string encode_header_line(const PortableHeader& header) {
-  nlohmann::ordered_json line;
-  line["nestor"] = "export";
-  line["version"] = kExportVersion;
-  line["writer"] = kVersion;
-  line["sequence"] = header.sequence;
-  line["collection"] = header.collection;
-  line["external"] = header.external;
-  line["vectors"] = header.vectors;
-  line["width"] = header.width;
-  line["space"] = header.space;
-  line["model"] = header.model;
-  line["language"] = header.language;
-  return line.dump();
+  JsonWriter line(JsonWriter::IllFormed::kRefuse);
+  line.begin_object();
+  line.member("nestor", "export");
+  line.member("version", kExportVersion);
+  line.member("writer", kVersion);
+  line.member("sequence", header.sequence);
+  line.member("collection", header.collection);
+  line.member("external", header.external);
+  line.member("vectors", header.vectors);
+  line.member("width", header.width);
+  line.member("space", header.space);
+  line.member("model", header.model);
+  line.member("language", header.language);
+  line.end_object();
+  return line.take();
 }
 
 std::string encode_document_line(const storage::StoredDocument& document, std::span<const Row> rows,
                                  bool vectors) {
-  nlohmann::ordered_json line;
-  line["key"] = document.document.key;
-  line["title"] = document.document.title;
-  line["text"] = document.document.text;
-  line["metadata"] = nlohmann::ordered_json::parse(metadata_to_json(document.document.metadata));
-  line["split_tokens"] = document.split_tokens;
-  nlohmann::ordered_json& passages = line["passages"] = nlohmann::ordered_json::array();
-  for (const Row& row : rows) {
-    const storage::Passage& passage = row.passage;
-    nlohmann::ordered_json written;
-    written["bytes"] = {passage.bytes.begin, passage.bytes.end};
-    written["lines"] = {passage.lines.first, passage.lines.last};
-    written["heading"] = passage.heading_path;
-    written["tokens"] = passage.token_count;
-    written["truncated"] = passage.truncated;
-    written["mode"] = mode_name(passage.mode);
-    if (vectors) written["vector"] = vector_text(row.vector);
-    passages.push_back(std::move(written));
-  }
-  return line.dump();
+  JsonWriter line(JsonWriter::IllFormed::kRefuse);
+  line.begin_object();
+  line.member("key", document.document.key);
+  line.member("title", document.document.title);
+  line.member("text", document.document.text);
+  line.key("metadata");
+  line.literal(metadata_to_json(document.document.metadata));
+  line.member("split_tokens", document.split_tokens);
+  line.key("passages");
+  line.begin_array();
+  for (const Row& row : rows) write_passage(line, row, vectors);
+  line.end_array();
+  line.end_object();
+  return line.take();
 }
 
 std::string encode_end_line(std::int64_t documents, std::int64_t passages) {
-  nlohmann::ordered_json line;
-  line["nestor"] = "end";
-  line["documents"] = documents;
-  line["passages"] = passages;
-  return line.dump();
+  JsonWriter line(JsonWriter::IllFormed::kRefuse);
+  line.begin_object();
+  line.member("nestor", "end");
+  line.member("documents", documents);
+  line.member("passages", passages);
+  line.end_object();
+  return line.take();
 }
 
 Result<PortableHeader> parse_header_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  if (!object.contains("nestor") || object["nestor"] != "export") {
+  if (const json* const kind = object.find("nestor"); kind == nullptr || *kind != "export") {
     return invalid(
         "no export begins here; for documents without passages and vectors there is `nestor add "
         "DB --jsonl`");
   }
-  object.erase("nestor");
+  object.members().erase("nestor");
   Members members(object, "the header");
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t version, members.integer("version", 1, kMostInteger));
   if (version != kExportVersion) {
@@ -335,8 +357,8 @@ Result<std::optional<PortableEnd>> parse_end_line(std::string_view line) {
   // Documents begin otherwise; they are not parsed twice to find that out.
   if (!line.starts_with(R"({"nestor")")) return std::optional<PortableEnd>();
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  if (object["nestor"] != "end") return invalid("\"nestor\" is neither a key nor the end");
-  object.erase("nestor");
+  if (*object.find("nestor") != "end") return invalid("\"nestor\" is neither a key nor the end");
+  object.members().erase("nestor");
   Members members(object, "the last line");
   PortableEnd end;
   NESTOR_ASSIGN_OR_RETURN(end.documents, members.integer("documents", 0, kMostInteger));
@@ -365,8 +387,8 @@ Result<storage::DocumentWrite> parse_document(const PortableHeader& header, std:
                                quote_for_message(document.key)));
   }
   for (std::size_t i = 0; i < passages.size(); ++i) {
-    NESTOR_ASSIGN_OR_RETURN(
-        Row row, parse_passage(header, document, passages[i], static_cast<std::int64_t>(i)));
+    NESTOR_ASSIGN_OR_RETURN(Row row, parse_passage(header, document, passages.elements()[i],
+                                                   static_cast<std::int64_t>(i)));
     write.rows.push_back(std::move(row));
   }
   return write;

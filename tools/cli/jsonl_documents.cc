@@ -14,7 +14,7 @@
 namespace nestor::cli {
 namespace {
 
-using nlohmann::json;
+using json = JsonValue;
 
 Status invalid(std::string message) { return {StatusCode::kInvalidArgument, std::move(message)}; }
 
@@ -37,7 +37,7 @@ Result<std::string> take_string(json& value, std::string_view name) {
     return invalid(
         fmt::format("the member \"{}\" is a JSON {}, expected a string", name, value.type_name()));
   }
-  return std::move(value.get_ref<std::string&>());
+  return value.take_text();
 }
 
 Result<std::vector<float>> vector_of(const json& value) {
@@ -46,7 +46,7 @@ Result<std::vector<float>> vector_of(const json& value) {
   }
   std::vector<float> vector;
   vector.reserve(value.size());
-  for (const json& component : value) {
+  for (const json& component : value.elements()) {
     if (!component.is_number()) {
       return invalid(fmt::format("component {} of the vector is a JSON {}, expected a number",
                                  vector.size(), component.type_name()));
@@ -71,10 +71,11 @@ Status unknown_member(const std::string& name, std::string_view known) {
 Result<Document> parse_document_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
   for (const char* name : {"key", "text"}) {
-    if (!object.contains(name)) return invalid(fmt::format("the member \"{}\" is missing", name));
+    if (object.find(name) == nullptr)
+      return invalid(fmt::format("the member \"{}\" is missing", name));
   }
   Document document;
-  for (auto& [name, value] : object.items()) {
+  for (auto& [name, value] : object.members()) {
     if (name == "key") {
       NESTOR_ASSIGN_OR_RETURN(document.key, take_string(value, name));
     } else if (name == "title") {
@@ -94,9 +95,9 @@ Result<Document> parse_document_line(std::string_view line) {
 
 Result<EmbedLine> parse_embed_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  if (!object.contains("text")) return invalid("the member \"text\" is missing");
+  if (object.find("text") == nullptr) return invalid("the member \"text\" is missing");
   EmbedLine parsed;
-  for (auto& [name, value] : object.items()) {
+  for (auto& [name, value] : object.members()) {
     if (name == "text") {
       NESTOR_ASSIGN_OR_RETURN(parsed.text, take_string(value, name));
     } else if (name == "title") {

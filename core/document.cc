@@ -24,9 +24,7 @@ void write_scalar(JsonWriter& writer, const MetadataScalar& scalar) {
 Result<MetadataScalar> scalar_of(const JsonValue& value, const std::string& field) {
   if (value.is_string()) return MetadataScalar(value.text());
   if (value.is_boolean()) return MetadataScalar(value.get<bool>());
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX) {
-    return MetadataScalar(static_cast<double>(value.get<std::uint64_t>()));
-  }
+  if (value.is_number_unsigned()) return MetadataScalar(value.get<std::uint64_t>());
   if (value.is_number_integer()) return MetadataScalar(value.get<std::int64_t>());
   if (value.is_number_float() && std::isfinite(value.get<double>()))
     return MetadataScalar(value.get<double>());
@@ -56,6 +54,11 @@ std::size_t written_bytes(const MetadataScalar& scalar) {
 }
 
 }  // namespace
+
+MetadataScalar::Variant MetadataScalar::unsigned_as_kept(std::uint64_t number) {
+  if (number > INT64_MAX) return number;
+  return static_cast<std::int64_t>(number);
+}
 
 Status check_metadata_size(const Metadata& metadata) {
   if (metadata.size() > kMostMetadataFields) {
@@ -108,9 +111,10 @@ Result<Metadata> parse_metadata(std::string_view json) {
         StatusCode::kInvalidArgument,
         fmt::format("metadata has {} bytes, at most {} are kept", json.size(), kMostMetadataBytes));
   }
-  auto parsed = parse_json(json, {.most_depth = 2, .most_values = 100'000});
+  auto parsed = parse_json(json, {.most_depth = 2, .most_values = 100'000, .exact_below = ""});
   if (!parsed.ok()) return parsed.status().with_context("metadata");
   const JsonValue& object = parsed.value();
+  if (object.is_null()) return Metadata();
   if (!object.is_object()) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("metadata is a JSON {}, an object is expected", object.type_name()));
@@ -122,6 +126,7 @@ Result<Metadata> parse_metadata(std::string_view json) {
   }
   Metadata metadata;
   for (const auto& [name, value] : object.members()) {
+    if (value.is_null()) continue;
     if (!value.is_array()) {
       NESTOR_ASSIGN_OR_RETURN(MetadataScalar scalar, scalar_of(value, name));
       metadata.emplace(name, std::move(scalar));

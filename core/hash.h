@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,7 +41,7 @@ std::uint64_t hash64(std::string_view bytes);
 struct Hash128 {
   std::uint64_t low = 0;
   std::uint64_t high = 0;
-  bool operator==(const Hash128&) const = default;
+  auto operator<=>(const Hash128&) const = default;
 };
 Hash128 hash128(std::string_view bytes);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -53,7 +54,10 @@ class LimitedBuilder : public nlohmann::json_sax<nlohmann::json> {
   bool boolean(bool value) override { return place(value); }
   bool number_integer(number_integer_t value) override { return place(value); }
   bool number_unsigned(number_unsigned_t value) override { return place(value); }
-  bool number_float(number_float_t value, const string_t&) override { return place(value); }
+  bool number_float(number_float_t value, const string_t& written) override {
+    if (must_be_exact() && is_rounded(written, value)) return refuse(rounded_number_text(written));
+    return place(value);
+  }
   bool string(string_t& value) override { return place(std::move(value)); }
   bool binary(binary_t&) override { return refuse("binary data"); }
   bool start_object(std::size_t) override { return open(json::object()); }
@@ -65,6 +69,7 @@ class LimitedBuilder : public nlohmann::json_sax<nlohmann::json> {
       return refuse(fmt::format("the member {} stands twice", quote_for_message(name)));
     }
     name_ = std::move(name);
+    if (stack_.size() == 1) top_name_ = name_;
     return true;
   }
   bool parse_error(std::size_t position, const std::string&,
@@ -85,6 +90,12 @@ class LimitedBuilder : public nlohmann::json_sax<nlohmann::json> {
   bool refuse(const std::string& problem) {
     problem_ = fmt::format("at byte {}: {}", reached_ - begin_, problem);
     return false;
+  }
+
+  [[nodiscard]] bool must_be_exact() const {
+    if (limits_.exact_below == nullptr) return false;
+    const std::string_view name = limits_.exact_below;
+    return name.empty() || (!stack_.empty() && stack_.front()->is_object() && top_name_ == name);
   }
 
   json* attach(json&& value) {
@@ -133,11 +144,28 @@ class LimitedBuilder : public nlohmann::json_sax<nlohmann::json> {
   std::int64_t values_ = 0;
   std::vector<json*> stack_;
   std::string name_;
+  std::string top_name_;  // of the outermost object's member that is read
   json root_;
   std::string problem_;
 };
 
 }  // namespace
+
+bool is_rounded(std::string_view written, double value) {
+  if (!written.empty() && (written.front() == '-' || written.front() == '+')) {
+    written.remove_prefix(1);
+  }
+  if (written.empty() || written.find_first_not_of("0123456789") != written.npos) return false;
+  written.remove_prefix(std::min(written.find_first_not_of('0'), written.size() - 1));
+  return fmt::format("{:.0f}", std::abs(value)) != written;
+}
+
+std::string rounded_number_text(std::string_view written) {
+  return fmt::format(
+      "the whole number {} has more digits than are kept: from -2^63 to 2^64 - 1 all of them are. "
+      "Write it as a string, or with an exponent to have it rounded",
+      quote_for_message(written));
+}
 
 Result<json> parse_json(std::string_view text, const JsonLimits& limits) {
   try {

@@ -60,25 +60,31 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+Utf8Step step_utf8(std::string_view text, std::size_t offset) {
+  if (const std::size_t bytes = decode(text, offset).bytes; bytes > 0) return {bytes, true};
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return offset + i < text.size() ? static_cast<unsigned char>(text[offset + i]) : 0;
+  };
+  // Table 3-7: what may stand second depends on the first byte alone.
+  const unsigned first = byte(0);
+  const std::size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4) return {1, false};
+  const unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  const unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < low || byte(1) > high) return {1, false};
+  std::size_t good = 2;
+  while (good < length && (byte(good) & 0xC0) == 0x80) ++good;
+  return {good, false};
+}
+
 RepairedText replace_invalid_utf8(std::string_view text) {
   RepairedText repaired;
   repaired.text.reserve(text.size());
-  bool in_damage = false;
   for (std::size_t offset = 0; offset < text.size();) {
-    const std::size_t bytes = decode(text, offset).bytes;
-    if (bytes == 0) {
-      const bool continues = in_damage && (static_cast<unsigned char>(text[offset]) & 0xC0) == 0x80;
-      if (!continues) {
-        repaired.text += "\xEF\xBF\xBD";
-        ++repaired.replaced_count;
-      }
-      in_damage = true;
-      ++offset;
-      continue;
-    }
-    in_damage = false;
-    repaired.text.append(text.substr(offset, bytes));
-    offset += bytes;
+    const Utf8Step step = step_utf8(text, offset);
+    repaired.text += step.well_formed ? text.substr(offset, step.bytes) : kReplacementCharacter;
+    repaired.replaced_count += step.well_formed ? 0 : 1;
+    offset += step.bytes;
   }
   return repaired;
 }

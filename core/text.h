@@ -12,6 +12,16 @@ namespace nestor {
 // Byte offset of the first byte that is not well-formed UTF-8 (overlong forms, surrogates and cut
 // tails are not), or nothing. Source: Unicode 15, table 3-7.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text);
+// What begins at an offset: a code point, or an ill-formed sequence as long as the beginning of a
+// well-formed one (a "maximal subpart", Unicode 15, section 3.9), which is what WHATWG and Python
+// replace by one U+FFFD.
+struct Utf8Step {
+  std::size_t bytes = 1;
+  bool well_formed = true;
+};
+// REQUIRES: offset < text.size().
+Utf8Step step_utf8(std::string_view text, std::size_t offset);
+inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 struct RepairedText {
   std::string text;
   std::int64_t replaced_count = 0;  // ill-formed sequences, each now one U+FFFD

@@ -12,6 +12,7 @@
 #include "core/cpu_features.h"
 #include "core/log.h"
 #include "core/macros.h"
+#include "core/option_range.h"
 #include "core/text.h"
 #include "core/thread_pool.h"
 #include "core/vector_math.h"
@@ -23,7 +24,6 @@ namespace nestor {
 namespace {
 
 constexpr std::size_t kMostTextBytes = 1 << 20;
-constexpr int kMostThreads = 1024;
 
 // Exceptions of the standard library and of those below end here.
 template <typename Work>
@@ -36,12 +36,7 @@ auto without_exceptions(const char* action, const Work& work) -> decltype(work()
 }
 
 Status check_options(const EmbedderOptions& options) {
-  if (options.thread_count < 0 || options.thread_count > kMostThreads) {
-    return {StatusCode::kInvalidArgument,
-            fmt::format("{} threads, expected 0 (one per available processor) to {}",
-                        options.thread_count, kMostThreads)};
-  }
-  return {};
+  return check_number("thread_count", options.thread_count, ranges::kThreads);
 }
 
 Status check_text(std::string_view text, const char* what, std::size_t index) {

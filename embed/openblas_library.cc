@@ -51,18 +51,28 @@ Pinned& pinned() {
 }  // namespace
 
 const OpenBlasLibrary* OpenBlasLibrary::load() {
-  // Kept for the life of the process: its threads do not end.
-  void* const library = ::dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  constexpr const char* kName = "libopenblas.so.0";
+  void* const of_the_host = ::dlopen(kName, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+  void* const library = ::dlopen(kName, RTLD_NOW | RTLD_LOCAL);
+  if (of_the_host != nullptr) ::dlclose(of_the_host);
   if (library == nullptr) return nullptr;
   static OpenBlasLibrary loaded;
   char* (*core_name)() = nullptr;
   if (!look_up(library, "cblas_sgemm", loaded.sgemm_) ||
       !look_up(library, "openblas_get_num_threads", loaded.get_threads_) ||
       !look_up(library, "openblas_set_num_threads", loaded.set_threads_) ||
-      !look_up(library, "openblas_get_corename", core_name)) {
+      !look_up(library, "openblas_get_corename", core_name) || !knows_this_processor(core_name())) {
+    ::dlclose(library);  // and its threads end, unless the host has it too
     return nullptr;
   }
-  return knows_this_processor(core_name()) ? &loaded : nullptr;
+  // It starts threads when it is loaded. Those of the host stay; ours would have no work, so they
+  // end and the count becomes 1, for any other count would start them again (blas_server.c).
+  int (*end_threads)() = nullptr;
+  if (of_the_host == nullptr && look_up(library, "blas_thread_shutdown_", end_threads)) {
+    loaded.set_threads_(1);
+    end_threads();
+  }
+  return &loaded;
 }
 
 const OpenBlasLibrary* OpenBlasLibrary::find() {
@@ -90,14 +100,15 @@ OpenBlasLibrary::OneThread::OneThread(const OpenBlasLibrary* library) : library_
   const std::lock_guard lock(state.mutex);
   if (state.users++ > 0) return;
   state.threads_before = library_->get_threads_();
-  library_->set_threads_(1);
+  if (state.threads_before != 1) library_->set_threads_(1);
 }
 
 OpenBlasLibrary::OneThread::~OneThread() {
   if (library_ == nullptr) return;
   Pinned& state = pinned();
   const std::lock_guard lock(state.mutex);
-  if (--state.users == 0) library_->set_threads_(state.threads_before);
+  if (--state.users > 0 || state.threads_before == 1) return;
+  library_->set_threads_(state.threads_before);
 }
 
 }  // namespace nestor::embed

@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "core/macros.h"
+#include "core/option_range.h"
 #include "query/cache_check.h"
 #include "query/database_call.h"
 #include "query/database_impl.h"
+#include "query/input_check.h"
 #include "storage/backup.h"
 #include "storage/bundle.h"
 
@@ -66,6 +68,7 @@ namespace query {
 Result<Database> open_database(const std::string& path, const OpenOptions& options,
                                EncoderFactory encoder, const Upkeep& upkeep) {
   return guarded([&]() -> Result<Database> {
+    NESTOR_RETURN_IF_ERROR(check_open(options));
     NESTOR_ASSIGN_OR_RETURN(const MemoryBudget budget,
                             MemoryBudget::of(options.memory_bytes, options.query_cache_bytes));
     NESTOR_ASSIGN_OR_RETURN(auto store, storage::DocumentStore::open(
@@ -101,7 +104,8 @@ Database::~Database() = default;
 Result<bool> Database::create_collection(const std::string& name,
                                          const CollectionOptions& options) {
   NESTOR_ENTER();
-  return guarded([&] { return impl_->parts->writer.create_collection(name, options); });
+  return guarded(
+      [&] { return impl_->parts->writer.create_collection(query::descriptor_of(name, options)); });
 }
 
 Status Database::set_attribute(const std::string& collection, const std::string& name,
@@ -163,6 +167,12 @@ Result<std::vector<std::string>> Database::list_keys(const Filter& filter,
                                                      std::int64_t limit) const {
   NESTOR_ENTER();
   return guarded([&] { return impl_->parts->reader.list_keys(filter, collection, after, limit); });
+}
+
+Result<std::vector<UnknownField>> Database::unknown_fields(const Filter& filter,
+                                                           const std::string& collection) const {
+  NESTOR_ENTER();
+  return guarded([&] { return impl_->parts->reader.unknown_fields(filter, collection); });
 }
 
 Result<std::vector<std::string>> Database::list_keys(const std::string& collection,

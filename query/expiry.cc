@@ -16,6 +16,7 @@ std::optional<double> expiry_of(const Metadata& metadata) {
   if (found == metadata.end() || found->second.is_list()) return std::nullopt;
   const MetadataScalar::Variant& value = found->second.scalar().variant();
   if (const auto* whole = std::get_if<std::int64_t>(&value)) return static_cast<double>(*whole);
+  if (const auto* large = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*large);
   if (const auto* real = std::get_if<double>(&value)) return *real;
   return std::nullopt;
 }

@@ -193,8 +193,9 @@ Result<NodePointer> parse_filter_json(std::string_view json) {
         fmt::format("{} bytes of JSON, at most {} are taken", json.size(), kMostFilterBytes));
   }
   // A group is two levels of JSON: its object and its list.
-  const auto parsed = parse_json(
-      json, {.most_depth = 2 * kMostFilterDepth + 4, .most_values = 8 * kMostFilterValues});
+  const auto parsed = parse_json(json, {.most_depth = 2 * kMostFilterDepth + 4,
+                                        .most_values = 8 * kMostFilterValues,
+                                        .exact_below = ""});
   if (!parsed.ok()) return parsed.status().with_context("filter");
   if (parsed.value().is_object() && parsed.value().empty()) {
     return make_group(FilterOperator::kAnd, {});

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/json.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/filter_text.h"
@@ -163,6 +164,12 @@ Result<Token> FilterLexer::number() {
     token.value = MetadataScalar(whole);
     return token;
   }
+  std::uint64_t large = 0;
+  const auto as_large = std::from_chars(written.data(), end, large);
+  if (as_large.ec == std::errc() && as_large.ptr == end) {
+    token.value = MetadataScalar(large);
+    return token;
+  }
   double real = 0;
   const auto as_real = std::from_chars(written.data(), end, real);
   if (as_real.ec == std::errc::result_out_of_range && as_real.ptr == end) {
@@ -171,6 +178,9 @@ Result<Token> FilterLexer::number() {
   }
   if (as_real.ec != std::errc() || as_real.ptr != end || !std::isfinite(real)) {
     return filter_text_error(text_, token.offset, fmt::format("{} is no number", quoted_text));
+  }
+  if (is_rounded(written, real)) {
+    return filter_text_error(text_, token.offset, rounded_number_text(written));
   }
   token.value = MetadataScalar(real);
   return token;

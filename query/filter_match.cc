@@ -3,19 +3,26 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <type_traits>
+#include <utility>
 
 #include "core/iso_date.h"
 
 namespace nestor::query {
 namespace {
 
-// Without rounding the integer to a double, which beyond 2^53 would make neighbours equal.
-std::partial_ordering order_numbers(std::int64_t a, double b) {
+// Exactly: no integer is rounded to a double, which beyond 2^53 would make neighbours equal.
+template <typename Integer>
+std::partial_ordering order_with_double(Integer a, double b) {
+  // All integers of the type are in [low, end), and both are doubles.
+  constexpr bool kSigned = std::is_signed_v<Integer>;
   constexpr double kTwoTo63 = 9223372036854775808.0;
+  constexpr double kLow = kSigned ? -kTwoTo63 : 0;
+  constexpr double kEnd = kSigned ? kTwoTo63 : 2 * kTwoTo63;
   if (std::isnan(b)) return std::partial_ordering::unordered;
-  if (b >= kTwoTo63) return std::partial_ordering::less;
-  if (b < -kTwoTo63) return std::partial_ordering::greater;
-  const auto whole = static_cast<std::int64_t>(b);  // towards zero
+  if (b >= kEnd) return std::partial_ordering::less;
+  if (b < kLow) return std::partial_ordering::greater;
+  const auto whole = static_cast<Integer>(b);  // towards zero
   if (a != whole) return a <=> whole;
   return 0.0 <=> b - static_cast<double>(whole);
 }
@@ -25,6 +32,28 @@ std::partial_ordering reversed(std::partial_ordering order) {
   if (order == std::partial_ordering::greater) return std::partial_ordering::less;
   return order;
 }
+
+template <typename Type>
+constexpr bool kIsNumber = std::is_arithmetic_v<Type> && !std::is_same_v<Type, bool>;
+
+// Of numbers of any two kinds; whatever is none is ordered against nothing.
+struct NumberOrder {
+  template <typename A, typename B>
+  std::partial_ordering operator()(const A& a, const B& b) const {
+    if constexpr (!kIsNumber<A> || !kIsNumber<B>) {
+      return std::partial_ordering::unordered;
+    } else if constexpr (std::is_same_v<A, B>) {
+      return a <=> b;
+    } else if constexpr (std::is_same_v<B, double>) {
+      return order_with_double(a, b);
+    } else if constexpr (std::is_same_v<A, double>) {
+      return reversed(order_with_double(b, a));
+    } else {
+      if (std::cmp_equal(a, b)) return std::partial_ordering::equivalent;
+      return std::cmp_less(a, b) ? std::partial_ordering::less : std::partial_ordering::greater;
+    }
+  }
+};
 
 // The field's scalar, or none where it is missing or a list.
 std::optional<MetadataScalar> scalar_of(const FieldName& field, const DocumentView& document) {
@@ -125,15 +154,7 @@ std::partial_ordering order_scalars(const MetadataScalar& a, const MetadataScala
     if (!date_a || !date_b) return std::partial_ordering::unordered;
     return *date_a <=> *date_b;
   }
-  const auto* whole_a = std::get_if<std::int64_t>(&va);
-  const auto* whole_b = std::get_if<std::int64_t>(&vb);
-  const auto* real_a = std::get_if<double>(&va);
-  const auto* real_b = std::get_if<double>(&vb);
-  if (whole_a != nullptr && whole_b != nullptr) return *whole_a <=> *whole_b;
-  if (whole_a != nullptr && real_b != nullptr) return order_numbers(*whole_a, *real_b);
-  if (real_a != nullptr && whole_b != nullptr) return reversed(order_numbers(*whole_b, *real_a));
-  if (real_a != nullptr && real_b != nullptr) return *real_a <=> *real_b;
-  return std::partial_ordering::unordered;
+  return std::visit(NumberOrder(), va, vb);
 }
 
 bool matches(const Filter::Node& node, const DocumentView& document) {

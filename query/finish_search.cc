@@ -38,6 +38,7 @@ Result<Hit> make_hit(const storage::Row& row, const storage::StoredDocument& sto
              .heading_path = row.passage.heading_path,
              .metadata = document.metadata,
              .bytes = bytes,
+             .source_bytes = document.source.in_source(document.text, bytes),
              .lines = row.passage.lines};
 }
 

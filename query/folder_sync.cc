@@ -5,16 +5,21 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <set>
 #include <system_error>
 #include <unordered_set>
 #include <utility>
 
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "core/text_source.h"
 #include "query/add_report.h"
 #include "query/chunker.h"
+#include "query/icu_text.h"
 #include "query/input_check.h"
+#include "query/name_forms.h"
 #include "query/text_blocks.h"
 
 namespace nestor::query {
@@ -26,7 +31,9 @@ constexpr std::int64_t kBatchBytes = 32 * 1024;
 constexpr std::size_t kBatchDocuments = 64;
 // Before anything is known: what English prose comes to with this tokenizer.
 constexpr double kTokensPerByte = 0.24;
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+// See folder_sync.h: fewer missing documents than these are taken for what a person did.
+constexpr std::int64_t kLeastOfAll = 2;
+constexpr std::int64_t kLeastOfMost = 4;
 
 std::string file_name(std::string_view path) {
   return std::string(path.substr(path.rfind('/') + 1));
@@ -120,20 +127,34 @@ class FolderSync {
            bytes.status().message());
       return {};
     }
-    std::string text = std::move(bytes).value();
-    if (!looks_like_text(file.path, std::string_view(text).substr(0, kTextHeadBytes))) {
-      keys_.erase(file.path);
-      skip(file.path, SkipReason::kBinary, "");
-      return {};
-    }
-    if (!add_document(file.path, std::move(text))) {
-      keys_.erase(file.path);
-      skip(file.path, SkipReason::kTooLarge, "with its ill-formed UTF-8 repaired");
-      return {};
-    }
+    if (!take_text(file.path, bytes.value())) keys_.erase(file.path);
     const bool full = batch_bytes_ >= kBatchBytes || batch_.size() >= kBatchDocuments;
     if (full || options_.stop.stop_requested()) return commit();
     return {};
+  }
+
+  // False where the file is no document; it is then among the skipped.
+  bool take_text(const std::string& path, std::string_view bytes) {
+    if (!looks_like_text(path, bytes.substr(0, kTextHeadBytes))) {
+      skip(path, SkipReason::kBinary, "");
+      return false;
+    }
+    DecodedText decoded = decode_text(bytes);
+    if (is_blank(decoded.text)) {
+      skip(path, SkipReason::kEmpty, "");
+      return false;
+    }
+    if (static_cast<std::int64_t>(decoded.text.size()) > options_.most_file_bytes) {
+      skip(path, SkipReason::kTooLarge, "as UTF-8, with what is ill-formed repaired");
+      return false;
+    }
+    if (decoded.source.changes.size() > kMostSourceChanges) {
+      skip(path, SkipReason::kBinary, "too much of it is ill-formed");
+      return false;
+    }
+    if (decoded.replaced_count > 0) report_.repaired.push_back({path, decoded.replaced_count});
+    add_document(path, std::move(decoded));
+    return true;
   }
 
   void skip(const std::string& path, SkipReason reason, std::string detail) {
@@ -142,31 +163,24 @@ class FolderSync {
     tell();
   }
 
-  // False when the text is too long.
-  bool add_document(const std::string& path, std::string text) {
-    if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
-    if (find_invalid_utf8(text).has_value()) {
-      RepairedText repaired = replace_invalid_utf8(text);
-      if (static_cast<std::int64_t>(repaired.text.size()) > options_.most_file_bytes) return false;
-      ++report_.repaired_files;
-      report_.replaced_sequences += repaired.replaced_count;
-      text = std::move(repaired.text);
-    }
+  void add_document(const std::string& path, DecodedText decoded) {
     ++report_.files;
+    const std::string name = composed_name(path);
     Document document;
     document.key = path;
-    document.title = title_of(text, path);
-    document.text = std::move(text);
-    document.metadata = {{"path", path}};
+    document.title = title_of(decoded.text, name);
+    document.text = std::move(decoded.text);
+    document.metadata = {{"path", name}};
+    document.source = std::move(decoded.source);
+    texts_.insert(hash128(document.text));
     if (is_stored_already(document)) {
       ++report_.documents.documents_unchanged;
       ++seen_.files_done;
       tell();
-      return true;
+      return;
     }
     batch_bytes_ += static_cast<std::int64_t>(document.text.size());
     batch_.push_back(std::move(document));
-    return true;
   }
 
   // Spares the model: Database::add would come to the same, but has to load it first.
@@ -174,7 +188,8 @@ class FolderSync {
     if (!cut_is_known_) return false;
     const Result<Document> stored = database_.get(document.key, options_.collection);
     return stored.ok() && stored.value().text == document.text &&
-           stored.value().title == document.title && stored.value().metadata == document.metadata;
+           stored.value().title == document.title && stored.value().metadata == document.metadata &&
+           stored.value().source == document.source;
   }
 
   Status commit() {
@@ -237,37 +252,63 @@ class FolderSync {
     return paths;
   }
 
-  Status remove_the_gone() {
+  struct GoneDocuments {
+    std::int64_t of_files = 0;         // documents of files, gone or not
+    std::vector<std::string> moved;    // their text is in the folder under another name
+    std::vector<std::string> missing;  // it is not
+  };
+
+  Result<GoneDocuments> find_the_gone() const {
     const std::vector<std::string> unreadable = unreadable_paths();
     const auto may_still_be_there = [&](const std::string& key) {
       return std::any_of(unreadable.begin(), unreadable.end(), [&](const std::string& path) {
         return key == path || key.starts_with(path + "/");
       });
     };
-    std::vector<std::string> gone;
+    GoneDocuments gone;
     for (std::string after;;) {
       NESTOR_ASSIGN_OR_RETURN(const std::vector<std::string> keys,
                               database_.list_keys(options_.collection, after));
-      if (keys.empty()) break;
+      if (keys.empty()) return gone;
       after = keys.back();
       for (const std::string& key : keys) {
-        if (keys_.contains(key) || may_still_be_there(key)) continue;
+        if (keys_.contains(key) || may_still_be_there(key)) {
+          ++gone.of_files;
+          continue;
+        }
         NESTOR_ASSIGN_OR_RETURN(const Document document, database_.get(key, options_.collection));
         // Documents that somebody added by hand are not ours to remove.
-        const auto path = document.metadata.find("path");
-        if (path != document.metadata.end() && path->second == MetadataValue(key)) {
-          gone.push_back(key);
-        }
+        if (!is_document_of_file(document)) continue;
+        ++gone.of_files;
+        const bool moved = texts_.contains(hash128(document.text));
+        (moved ? gone.moved : gone.missing).push_back(key);
       }
     }
-    if (gone.empty()) return {};
+  }
+
+  Status remove_the_gone() {
+    NESTOR_ASSIGN_OR_RETURN(GoneDocuments gone, find_the_gone());
+    const std::int64_t missing = std::ssize(gone.missing);
+    // What came with this run says nothing of what was there before.
+    const std::int64_t before = gone.of_files - report_.documents.documents_added;
+    const bool all = missing == before && missing >= kLeastOfAll;
+    const bool most = 2 * missing > before && missing >= kLeastOfMost;
+    std::vector<std::string> removed = std::move(gone.moved);
+    if ((all || most) && !options_.remove_missing) {
+      report_.missing = std::move(gone.missing);
+    } else {
+      removed.insert(removed.end(), gone.missing.begin(), gone.missing.end());
+    }
+    if (removed.empty()) return {};
     NESTOR_ASSIGN_OR_RETURN(report_.removed,
-                            database_.remove(gone, RemoveOptions{options_.collection}));
+                            database_.remove(removed, RemoveOptions{options_.collection}));
     return {};
   }
 
   Status mark_finished() {
     if (!cut_is_known_) NESTOR_RETURN_IF_ERROR(set_attribute(kCutAttribute, cut_name()));
+    // While documents are held back the collection is not in step with the folder.
+    if (!report_.missing.empty()) return {};
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     return set_attribute(
         kSyncedAttribute,
@@ -283,11 +324,20 @@ class FolderSync {
   std::int64_t bytes_left_ = 0;           // of files not looked at yet
   std::int64_t bytes_embedded_ = 0;       // of batches in which something was embedded
   std::unordered_set<std::string> keys_;  // whose documents stay
+  std::set<Hash128> texts_;               // of the files
   SyncProgress seen_;
   SyncReport report_;
 };
 
 }  // namespace
+
+bool is_document_of_file(const Document& document) {
+  const auto path = document.metadata.find("path");
+  if (path == document.metadata.end()) return false;
+  // Before file names were composed, the path was the key as it is.
+  return path->second == MetadataValue(document.key) ||
+         path->second == MetadataValue(composed_name(document.key));
+}
 
 Result<SyncReport> sync_folder(Database& database, const std::string& folder,
                                const SyncOptions& options) {

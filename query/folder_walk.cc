@@ -16,7 +16,9 @@
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "core/text_source.h"
 #include "query/input_check.h"
+#include "storage/folder_kind.h"
 
 namespace nestor::query {
 namespace {
@@ -126,7 +128,7 @@ class Walk {
   void visit_folder(const std::string& path, const std::string& full, const struct stat& info) {
     const bool is_target =
         has_database_ && info.st_dev == database_device_ && info.st_ino == database_inode_;
-    if (is_target || is_regular_file(full + "/NESTOR")) {
+    if (is_target || storage::folder_kind(full) != storage::FolderKind::kOther) {
       return skip(path, SkipReason::kDatabase, "", true);
     }
     const Result<std::vector<std::string>> names = sorted_names(full);
@@ -182,6 +184,8 @@ const char* skip_reason_name(SkipReason reason) {
       return "not text by its name";
     case SkipReason::kBinary:
       return "not text by its content";
+    case SkipReason::kEmpty:
+      return "empty";
     case SkipReason::kTooLarge:
       return "too large";
     case SkipReason::kUnreadable:
@@ -205,6 +209,13 @@ Result<FolderListing> walk_folder(const std::string& folder, const WalkOptions& 
 
 bool looks_like_text(std::string_view name, std::string_view head) {
   if (head.empty()) return true;
+  if (encoding_of(head) != SourceMap::Encoding::kUtf8) {
+    // Whole characters of every encoding there is.
+    const DecodedText decoded = decode_text(head.substr(0, head.size() / 4 * 4));
+    const bool has_words = decoded.text.find_first_of(" \n\r\t") != std::string::npos ||
+                           has_ending(name, kTextEndings);
+    return has_words && decoded.replaced_count <= 1 && looks_like_text(name, decoded.text);
+  }
   if (head.find('\0') != head.npos) return false;
   if (has_ending(name, kTextEndings)) return true;
   const auto is_strange = [](char c) {

@@ -19,6 +19,7 @@ enum class SkipReason : int {
   kDatabase,      // a Nestor database
   kBinaryName,    // the name says that it is no text: .png, .zip
   kBinary,        // the content says so
+  kEmpty,         // nothing to see in it: no document, so that it is no hit
   kTooLarge,
   kUnreadable,
   kBadName,  // not UTF-8, or longer than a key may be
@@ -56,7 +57,9 @@ struct WalkOptions {
 Result<FolderListing> walk_folder(const std::string& folder, const WalkOptions& options);
 
 // Text: no NUL in its first bytes, and a name that says so (.md, .txt, .rst and their like) or next
-// to no control characters and ill-formed UTF-8.
+// to no control characters and ill-formed UTF-8. With the byte order mark of UTF-16 or UTF-32 the
+// same of what it decodes to, which has a space or a line break somewhere where the name says
+// nothing: two bytes of noise are a mark easily.
 bool looks_like_text(std::string_view name, std::string_view head);
 // How much of a file looks_like_text wants to see.
 inline constexpr std::size_t kTextHeadBytes = 8192;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <unicode/uchar.h>
 #include <unicode/utext.h>
+#include <unicode/utf8.h>
 #include <unicode/utypes.h>
 
 #include <cstdint>
@@ -35,5 +37,18 @@ class Utf8Text {
   UText text_ = UTEXT_INITIALIZER;
   UErrorCode error_ = U_ZERO_ERROR;
 };
+
+// Nothing in it that a reader sees: white space, controls, characters of no width. REQUIRES: UTF-8.
+inline bool is_blank(std::string_view text) {
+  const auto length = static_cast<std::int64_t>(text.size());
+  for (std::int64_t offset = 0; offset < length;) {
+    UChar32 c = 0;
+    U8_NEXT(text.data(), offset, length, c);
+    const bool unseen = u_isUWhiteSpace(c) || u_iscntrl(c) ||
+                        u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT);
+    if (!unseen) return false;
+  }
+  return true;
+}
 
 }  // namespace nestor::query

@@ -2,16 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "core/macros.h"
+#include "core/option_range.h"
 
 namespace nestor::query {
 namespace {
-
-constexpr std::int64_t kMostBatchDocuments = 10'000;
 
 class Import {
  public:
@@ -43,7 +41,8 @@ class Import {
               "there is nothing; the header of an export is expected"};
     }
     NESTOR_ASSIGN_OR_RETURN(header_, parse_header_line(*first));
-    report_.collection = options_.collection.empty() ? header_.collection : options_.collection;
+    report_.collection =
+        options_.collection.empty() ? header_.collection.name : options_.collection;
     NESTOR_ASSIGN_OR_RETURN(takes_vectors_, steps_.settle(header_, report_));
     for (;;) {
       if (options_.stop.stop_requested()) {
@@ -71,9 +70,8 @@ class Import {
     if (other_cut) NESTOR_RETURN_IF_ERROR(flush());
     bytes_ += line.size();
     batch_.push_back(std::move(write));
-    const std::int64_t most =
-        std::clamp(options_.batch_documents, std::int64_t{1}, kMostBatchDocuments);
-    return std::ssize(batch_) >= most || bytes_ >= static_cast<std::size_t>(steps_.batch_bytes)
+    return std::ssize(batch_) >= options_.batch_documents ||
+                   bytes_ >= static_cast<std::size_t>(steps_.batch_bytes)
                ? flush()
                : Status();
   }
@@ -117,6 +115,8 @@ class Import {
 
 Result<ImportReport> import_lines(const LineSource& next, const ImportOptions& options,
                                   const ImportSteps& steps) {
+  NESTOR_RETURN_IF_ERROR(
+      check_number("batch_documents", options.batch_documents, ranges::kImportBatch));
   return Import(next, options, steps).run();
 }
 

@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/chunker.h"
+#include "query/content_reuse.h"
 #include "query/input_check.h"
 #include "query/passage_terms.h"
 
@@ -26,12 +27,17 @@ std::string_view passage_text(const Document& document, const storage::Row& row)
               static_cast<std::size_t>(range.end - range.begin));
 }
 
-void fill(const Embedding& embedding, AddReport& report, storage::Row& row) {
+void take_embedding(const Embedding& embedding, storage::Row& row) {
   row.vector = embedding.vector;
   row.passage.token_count = embedding.token_count;
   row.passage.truncated = embedding.truncated;
-  report.tokens_embedded += embedding.token_count;
-  ++report.passages_embedded;
+}
+
+void take_vector(const storage::Row& from, AddReport& report, storage::Row& to) {
+  to.vector = from.vector;
+  to.passage.token_count = from.passage.token_count;
+  to.passage.truncated = from.passage.truncated;
+  ++report.passages_reused;
 }
 
 class Preparation {
@@ -49,6 +55,9 @@ class Preparation {
     NESTOR_RETURN_IF_ERROR(check(documents));
     prepared_.seen.collection = collection_;
     NESTOR_RETURN_IF_ERROR(settle_collection(documents));
+    if (collection_.has_value() && collection_->width > 0 && !prepared_.external) {
+      reuse_.emplace(store_, view_, *collection_);
+    }
     std::map<std::string_view, const Document*> last_of_key;  // of equal keys the last wins
     for (const Document& document : documents) last_of_key[document.key] = &document;
     for (const Document& document : documents) {
@@ -171,7 +180,8 @@ class Preparation {
                     const storage::StoredDocument& old,
                     const std::vector<storage::Row>& old_rows) const {
     if (document.title != old.document.title || document.text != old.document.text ||
-        document.metadata != old.document.metadata || split_tokens != old.split_tokens) {
+        document.metadata != old.document.metadata || document.source != old.document.source ||
+        split_tokens != old.split_tokens) {
       return false;
     }
     const NumericMode mode =
@@ -213,8 +223,10 @@ class Preparation {
         row.vector = document.vector;
       } else {
         row.passage.mode = numeric_mode_of(encoder_->info());
-        if (!reuse(row, old_rows)) {
-          prepared_.pending.push_back({prepared_.batch.writes.size(), i, slot});
+        NESTOR_ASSIGN_OR_RETURN(const bool reused, reuse(row, old_rows, slot, document));
+        if (!reused) {
+          await(passage_text(document, row),
+                {.write = prepared_.batch.writes.size(), .row = i, .title_slot = slot});
         }
       }
       write.rows.push_back(std::move(row));
@@ -223,17 +235,32 @@ class Preparation {
     return {};
   }
 
-  bool reuse(storage::Row& row, const std::vector<storage::Row>& old_rows) {
+  // From the document's own old rows, or from any row of the collection that says the same.
+  Result<bool> reuse(storage::Row& row, const std::vector<storage::Row>& old_rows,
+                     const std::string& slot, const Document& document) {
     for (const storage::Row& old : old_rows) {
       if (old.passage.content != row.passage.content || old.passage.mode != row.passage.mode)
         continue;
-      row.vector = old.vector;
-      row.passage.token_count = old.passage.token_count;
-      row.passage.truncated = old.passage.truncated;
-      ++prepared_.report.passages_reused;
+      take_vector(old, prepared_.report, row);
       return true;
     }
-    return false;
+    if (!reuse_.has_value()) return false;
+    NESTOR_ASSIGN_OR_RETURN(
+        const std::optional<storage::Row> same,
+        reuse_->find(slot, passage_text(document, row), row.passage.content, row.passage.mode));
+    if (same.has_value()) take_vector(*same, prepared_.report, row);
+    return same.has_value();
+  }
+
+  // To be embedded; of equal passages the first one is, and the others take its vector.
+  void await(std::string_view text, PendingPassage pending) {
+    const auto [known, first] =
+        pending_of_.emplace(std::pair(pending.title_slot, text), prepared_.pending.size());
+    if (first) {
+      prepared_.pending.push_back(std::move(pending));
+    } else {
+      prepared_.pending[known->second].twins.emplace_back(pending.write, pending.row);
+    }
   }
 
   Status make_terms() {
@@ -256,6 +283,9 @@ class Preparation {
   const EncoderGetter& get_encoder_;
   EncoderPointer encoder_;  // set unless every vector is the caller's
   PreparedBatch prepared_;
+  // Positions in prepared_.pending, by title slot and text (of the caller's documents).
+  std::map<std::pair<std::string, std::string_view>, std::size_t> pending_of_;
+  std::optional<ContentReuse> reuse_;  // where there are rows to take from
 };
 
 }  // namespace
@@ -296,21 +326,32 @@ Result<PreparedBatch> read_batch(const storage::DocumentStore& store,
 }
 
 Status embed_batch(const AddOptions& options, EmbeddedPassages* embedded, PreparedBatch& prepared) {
-  const auto row_of = [&](const PendingPassage& pending) -> storage::Row& {
-    return prepared.batch.writes[pending.write].rows[pending.row];
+  const auto row_at = [&](std::size_t write, std::size_t row) -> storage::Row& {
+    return prepared.batch.writes[write].rows[row];
+  };
+  const auto text_of = [&](const PendingPassage& pending) {
+    return passage_text(prepared.batch.writes[pending.write].document,
+                        row_at(pending.write, pending.row));
+  };
+  const auto settle = [&](const PendingPassage& pending, const Embedding& embedding) {
+    storage::Row& row = row_at(pending.write, pending.row);
+    take_embedding(embedding, row);
+    prepared.report.tokens_embedded += embedding.token_count;
+    ++prepared.report.passages_embedded;
+    for (const auto& [write, twin] : pending.twins) {
+      take_vector(row, prepared.report, row_at(write, twin));
+    }
   };
   if (embedded != nullptr) {
     std::erase_if(prepared.pending, [&](const PendingPassage& pending) {
-      const Embedding* const known = embedded->find(row_of(pending).passage.content);
-      if (known != nullptr) fill(*known, prepared.report, row_of(pending));
+      const Embedding* const known = embedded->find(pending.title_slot, text_of(pending));
+      if (known != nullptr) settle(pending, *known);
       return known != nullptr;
     });
   }
   std::vector<EmbedInput> inputs;
   for (const PendingPassage& pending : prepared.pending) {
-    inputs.push_back(
-        {.text = passage_text(prepared.batch.writes[pending.write].document, row_of(pending)),
-         .title = pending.title_slot});
+    inputs.push_back({.text = text_of(pending), .title = pending.title_slot});
   }
   if (!inputs.empty()) {
     NESTOR_ASSIGN_OR_RETURN(
@@ -318,9 +359,10 @@ Status embed_batch(const AddOptions& options, EmbeddedPassages* embedded, Prepar
         prepared.encoder->encode(inputs, Role::kDocument,
                                  {.stop = options.stop, .progress = options.progress}));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      storage::Row& row = row_of(prepared.pending[i]);
-      fill(embeddings[i], prepared.report, row);
-      if (embedded != nullptr) embedded->put(row.passage.content, embeddings[i]);
+      settle(prepared.pending[i], embeddings[i]);
+      if (embedded != nullptr) {
+        embedded->put(prepared.pending[i].title_slot, inputs[i].text, embeddings[i]);
+      }
     }
   }
   prepared.pending.clear();
@@ -331,13 +373,14 @@ Status embed_batch(const AddOptions& options, EmbeddedPassages* embedded, Prepar
   return {};
 }
 
-const Embedding* EmbeddedPassages::find(const Hash128& content) const {
-  const auto found = of_content_.find({content.low, content.high});
-  return found == of_content_.end() ? nullptr : &found->second;
+const Embedding* EmbeddedPassages::find(std::string_view title_slot, std::string_view text) const {
+  const auto found = of_passage_.find(std::pair(std::string(title_slot), std::string(text)));
+  return found == of_passage_.end() ? nullptr : &found->second;
 }
 
-void EmbeddedPassages::put(const Hash128& content, const Embedding& embedding) {
-  of_content_.emplace(std::pair(content.low, content.high), embedding);
+void EmbeddedPassages::put(std::string_view title_slot, std::string_view text,
+                           const Embedding& embedding) {
+  of_passage_.emplace(std::pair(std::string(title_slot), std::string(text)), embedding);
 }
 
 }  // namespace nestor::query

@@ -1,6 +1,6 @@
 // Ingest: documents in, one batch for the store out. Checks, cuts into passages, embeds what is
-// new, and keeps the vectors of passages that say what they said before. In two steps, so that no
-// view of the store is held while text is embedded.
+// new, and keeps the vectors of passages that say what others of the collection say. In two steps,
+// so that no view of the store is held while text is embedded.
 // Threads: free functions.
 #pragma once
 
@@ -26,6 +26,7 @@ struct PendingPassage {
   std::size_t write = 0;  // in PreparedBatch::batch.writes
   std::size_t row = 0;    // of the write
   std::string title_slot;
+  std::vector<std::pair<std::size_t, std::size_t>> twins = {};  // write and row of equal passages
 };
 
 struct PreparedBatch {
@@ -44,11 +45,11 @@ struct PreparedBatch {
 class EmbeddedPassages {
  public:
   // Null where it was not embedded.
-  [[nodiscard]] const Embedding* find(const Hash128& content) const;
-  void put(const Hash128& content, const Embedding& embedding);
+  [[nodiscard]] const Embedding* find(std::string_view title_slot, std::string_view text) const;
+  void put(std::string_view title_slot, std::string_view text, const Embedding& embedding);
 
  private:
-  std::map<std::pair<std::uint64_t, std::uint64_t>, Embedding> of_content_;
+  std::map<std::pair<std::string, std::string>, Embedding> of_passage_;  // title slot and text
 };
 
 // Hands out the encoder, loading it at the first call. Errors: kModelMissing and its like.

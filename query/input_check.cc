@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <tuple>
 
 #include "core/macros.h"
 #include "core/metadata_size.h"
+#include "core/option_range.h"
 #include "core/text.h"
+#include "core/text_source.h"
 #include "core/vector_math.h"
 #include "query/expiry.h"
+#include "query/icu_text.h"
 
 namespace nestor::query {
 namespace {
@@ -95,6 +99,9 @@ Status check_document(const Document& document, bool split) {
         fmt::format("{}: the text has {} bytes, at most {} can be one passage; let add split it",
                     whose, document.text.size(), kMostUnsplitTextBytes));
   }
+  if (const Status source = check_source(document.source, document.text); !source.ok()) {
+    return source.with_context(whose);
+  }
   return check_metadata(document.metadata, whose);
 }
 
@@ -124,87 +131,97 @@ Status check_vector(std::span<const float> vector, int width, const std::string&
   return {};
 }
 
-Status check_split(const SplitOptions& split) {
-  if (split.enabled && (split.passage_tokens < 16 || split.passage_tokens > 1800)) {
-    return invalid(fmt::format("passages of {} tokens were asked for; 16 to 1800 are possible",
-                               split.passage_tokens));
+storage::CollectionDescriptor descriptor_of(const std::string& name,
+                                            const CollectionOptions& options) {
+  // Every option by name, so that a new one cannot be forgotten.
+  const auto& [vector_width, metric] = options;
+  storage::CollectionDescriptor descriptor;
+  descriptor.name = name;
+  descriptor.dim = vector_width;
+  descriptor.user_vectors = vector_width != 0;
+  descriptor.metric = metric;
+  return descriptor;
+}
+
+Status check_descriptor(const storage::CollectionDescriptor& descriptor) {
+  NESTOR_RETURN_IF_ERROR(check_collection_name(descriptor.name));
+  NESTOR_RETURN_IF_ERROR(check_number("vector_width", descriptor.dim, ranges::kVectorWidth));
+  if (!descriptor.user_vectors && descriptor.metric != Metric::kCosine) {
+    return invalid(fmt::format(
+        "metric {} for collection '{}', which embeds its texts: the model's vectors are compared "
+        "by cosine. Give a vector_width for vectors of your own",
+        metric_name(descriptor.metric), descriptor.name));
   }
   return {};
+}
+
+Status check_split(const SplitOptions& split) {
+  if (!split.enabled) return {};
+  return check_number("passage_tokens", split.passage_tokens, ranges::kPassageTokens);
+}
+
+Status check_open(const OpenOptions& options) {
+  NESTOR_RETURN_IF_ERROR(
+      check_number("query_cache_bytes", options.query_cache_bytes, ranges::kMemoryBytes));
+  NESTOR_RETURN_IF_ERROR(check_number("memory_bytes", options.memory_bytes, ranges::kMemoryBytes));
+  return check_number("thread_count", options.embedder.thread_count, ranges::kThreads);
 }
 
 Status check_search(const SearchOptions& options) {
   NESTOR_RETURN_IF_ERROR(check_collection_name(options.collection));
-  if (options.k < 1 || options.k > kMostHits) {
-    return invalid(fmt::format("k is {}; 1 to {} are possible", options.k, kMostHits));
+  const std::tuple<const char*, std::int64_t, NumberRange> whole_numbers[] = {
+      {"k", options.k, ranges::kHits},
+      {"offset", options.offset, ranges::kOffset},
+      {"candidate_count", options.candidate_count, ranges::kCandidates},
+      {"coarse_width", options.coarse_width, ranges::kDimension},
+      {"rerank_width", options.rerank_width, ranges::kDimension},
+      {"per_document", options.per_document, ranges::kPerDocument},
+      {"snippet_bytes", options.snippet_bytes, ranges::kSnippetBytes},
+      {"rerank_count", options.rerank_count, ranges::kHits}};
+  for (const auto& [name, value, range] : whole_numbers) {
+    NESTOR_RETURN_IF_ERROR(check_number(name, value, range));
   }
-  if (options.candidate_count < 0 || options.candidate_count > kMostCandidates) {
-    return invalid(fmt::format("candidate_count is {}; 0 (chosen for you) to {} are possible",
-                               options.candidate_count, kMostCandidates));
+  const std::tuple<const char*, double, NumberRange> numbers[] = {
+      {"min_score", options.min_score.value_or(0), ranges::kMinScore},
+      {"recall_target", options.recall_target, ranges::kRecallTarget},
+      {"diversity_lambda", options.diversity_lambda, ranges::kDiversity},
+      {"fusion.vector_weight", options.fusion.vector_weight, ranges::kVectorWeight},
+      {"fusion.rank_constant", options.fusion.rank_constant, ranges::kRankConstant}};
+  for (const auto& [name, value, range] : numbers) {
+    NESTOR_RETURN_IF_ERROR(check_number(name, value, range));
   }
-  if (options.offset < 0 || options.offset + options.k > kMostHits) {
-    return invalid(fmt::format("offset is {} with k {}; together they may be up to {}",
-                               options.offset, options.k, kMostHits));
-  }
-  if (options.per_document < 0) {
-    return invalid(fmt::format("per_document is {}; 0 (any number) or more is expected",
-                               options.per_document));
-  }
-  if (options.min_score.has_value() && !std::isfinite(*options.min_score)) {
-    return invalid(fmt::format("min_score is {}; a finite number is expected", *options.min_score));
-  }
-  if (!(options.recall_target > 0 && options.recall_target <= 1)) {
-    return invalid(fmt::format("recall_target is {}; above 0 to 1 (an exact search) is expected",
-                               options.recall_target));
-  }
-  if (options.rerank && (options.rerank_count < 1 || options.rerank_count > kMostHits)) {
-    return invalid(
-        fmt::format("rerank_count is {}; 1 to {} are possible", options.rerank_count, kMostHits));
-  }
-  if (!(options.diversity_lambda >= 0 && options.diversity_lambda <= 1)) {
-    return invalid(fmt::format("diversity_lambda is {}; 0 (variety) to 1 (relevance) is expected",
-                               options.diversity_lambda));
-  }
-  if (options.snippet_bytes < 0) {
-    return invalid(
-        fmt::format("snippet_bytes is {}; 0 (none) or more is expected", options.snippet_bytes));
-  }
-  const FusionOptions& fusion = options.fusion;
-  if (!(fusion.vector_weight >= 0 && fusion.vector_weight <= 1)) {
-    return invalid(
-        fmt::format("fusion.vector_weight is {}; 0 to 1 is expected", fusion.vector_weight));
-  }
-  if (!(fusion.rank_constant > 0)) {
-    return invalid(
-        fmt::format("fusion.rank_constant is {}; more than 0 is expected", fusion.rank_constant));
-  }
-  return {};
+  // Neither is above kMostHits here, so that the sum cannot overflow.
+  if (options.offset + options.k <= kMostHits) return {};
+  return invalid(fmt::format("offset is {} with k {}; together they may be up to {}",
+                             options.offset, options.k, kMostHits));
 }
 
 Status check_question(std::string_view text, std::optional<std::size_t> position) {
-  const auto offset = find_invalid_utf8(text);
-  if (!offset.has_value()) return {};
-  return invalid(fmt::format("the question{} is not UTF-8 at byte {}",
-                             position.has_value() ? fmt::format(" {}", *position) : "", *offset));
+  const std::string which =
+      fmt::format("the query{}", position.has_value() ? fmt::format(" {}", *position) : "");
+  if (const auto offset = find_invalid_utf8(text); offset.has_value()) {
+    return invalid(fmt::format("{} is not UTF-8 at byte {}", which, *offset));
+  }
+  if (!is_blank(text)) return {};
+  return invalid(fmt::format("{} is empty{}; words to search for are expected", which,
+                             text.empty() ? "" : " but for white space"));
 }
 
 Status check_search_in(const SearchOptions& options, Metric metric) {
   if (metric != Metric::kCosine || !options.min_score.has_value()) return {};
-  if (*options.min_score >= -1 && *options.min_score <= 1) return {};
-  return invalid(
-      fmt::format("min_score is {}; a cosine, -1 to 1, is expected", *options.min_score));
+  return check_number("min_score", *options.min_score, ranges::kCosine);
 }
 
 namespace {
 
 template <typename Value>
 Status check_weights(const std::vector<Weighted<Value>>& parts) {
-  constexpr double kMostWeight = 1e6;
   for (const auto& part : parts) {
-    if (part.weight > 0 && part.weight <= kMostWeight) continue;
-    return invalid(fmt::format(
-        "a part of the question has weight {}; above 0 to 1,000,000 is expected, and what to be "
-        "away from goes into `unlike`",
-        part.weight));
+    const Status status = check_number("weight", part.weight, ranges::kPartWeight);
+    if (!status.ok()) {
+      return invalid("a part of the query: " + status.message() +
+                     "; what to be away from goes into `unlike`");
+    }
   }
   return {};
 }
@@ -245,11 +262,7 @@ Status check_query(const Query& query) {
     return invalid(
         fmt::format("the question has {} parts; at most {} are taken", count, kMostQueryParts));
   }
-  constexpr double kMostUnlikeWeight = 10;
-  if (!(query.unlike_weight >= 0 && query.unlike_weight <= kMostUnlikeWeight)) {
-    return invalid(fmt::format("unlike_weight is {}; 0 to {} is expected", query.unlike_weight,
-                               kMostUnlikeWeight));
-  }
+  NESTOR_RETURN_IF_ERROR(check_number("unlike_weight", query.unlike_weight, ranges::kUnlikeWeight));
   if (query.combination == Combination::kBest && !of_one_weight(query.like)) {
     return invalid(
         "the parts have different weights; where the best of them counts (Combination::kBest) "

@@ -14,9 +14,12 @@
 #include "core/json_writer.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "core/text_source.h"
 #include "nestor/version.h"
+#include "query/collection_attributes.h"
 #include "query/ingest.h"
 #include "query/input_check.h"
+#include "query/json_members.h"
 #include "query/passage_terms.h"
 
 namespace nestor::query {
@@ -26,10 +29,11 @@ using json = JsonValue;
 using storage::NumericMode;
 using storage::Row;
 
-constexpr std::int64_t kMostInteger = std::int64_t{1} << 40;
+constexpr std::int64_t kMostInteger = JsonMembers::kMostInteger;
 constexpr std::size_t kMostHeadingPathBytes = 16 << 10;
 // A long text has many passages, of a dozen values each.
-constexpr JsonLimits kLineLimits = {.most_depth = 8, .most_values = 4'000'000};
+constexpr JsonLimits kLineLimits = {
+    .most_depth = 8, .most_values = 4'000'000, .exact_below = "metadata"};
 constexpr std::array<std::pair<std::string_view, NumericMode>, 4> kModes = {
     {{"f32", NumericMode::kF32},
      {"external", NumericMode::kExternal},
@@ -44,80 +48,6 @@ std::string_view mode_name(NumericMode mode) {
   }
   return "f32";
 }
-
-// The members of an object, each taken once; what is left over is not known and refused, for a
-// misspelt name would lose data without a word.
-class Members {
- public:
-  Members(json& object, std::string whose) : object_(object), whose_(std::move(whose)) {}
-
-  Result<std::string> string(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(json value, take(name));
-    if (!value.is_string()) return wrong(name, value, "a string");
-    return value.take_text();
-  }
-  Result<std::int64_t> integer(const char* name, std::int64_t low, std::int64_t high) {
-    NESTOR_ASSIGN_OR_RETURN(const json value, take(name));
-    return to_integer(name, value, low, high);
-  }
-  Result<bool> boolean(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(const json value, take(name));
-    if (!value.is_boolean()) return wrong(name, value, "true or false");
-    return value.get<bool>();
-  }
-  Result<json> array(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(json value, take(name));
-    if (!value.is_array()) return wrong(name, value, "an array");
-    return value;
-  }
-  // [first, second].
-  Result<std::pair<std::int64_t, std::int64_t>> range(const char* name) {
-    NESTOR_ASSIGN_OR_RETURN(const json value, array(name));
-    if (value.size() != 2) {
-      return invalid(
-          fmt::format("{}: \"{}\" has {} elements, expected 2", whose_, name, value.size()));
-    }
-    NESTOR_ASSIGN_OR_RETURN(const auto first,
-                            to_integer(name, value.elements()[0], 0, kMostInteger));
-    NESTOR_ASSIGN_OR_RETURN(const auto second,
-                            to_integer(name, value.elements()[1], 0, kMostInteger));
-    return std::pair(first, second);
-  }
-  Result<json> take(const char* name) {
-    const auto found = object_.members().find(name);
-    if (found == object_.members().end()) {
-      return invalid(fmt::format("{}: the member \"{}\" is missing", whose_, name));
-    }
-    json value = std::move(found->second);
-    object_.members().erase(found);
-    return value;
-  }
-  [[nodiscard]] Status finish() const {
-    if (object_.empty()) return {};
-    return invalid(fmt::format("{}: there is no member {}", whose_,
-                               quote_for_message(object_.members().begin()->first)));
-  }
-
- private:
-  [[nodiscard]] Status wrong(const char* name, const json& value, const char* expected) const {
-    return invalid(fmt::format("{}: \"{}\" is a JSON {}, expected {}", whose_, name,
-                               value.type_name(), expected));
-  }
-  Result<std::int64_t> to_integer(const char* name, const json& value, std::int64_t low,
-                                  std::int64_t high) const {
-    const bool fits = value.is_number_integer() &&
-                      (!value.is_number_unsigned() || value.get<std::uint64_t>() <= kMostInteger);
-    const std::int64_t number = fits ? value.get<std::int64_t>() : -1;
-    if (!fits || number < low || number > high) {
-      return invalid(fmt::format("{}: \"{}\" is {}, expected a whole number from {} to {}", whose_,
-                                 name, quote_for_message(value.dump()), low, high));
-    }
-    return number;
-  }
-
-  json& object_;
-  std::string whose_;
-};
 
 Result<json> parse_object(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_json(line, kLineLimits));
@@ -160,7 +90,7 @@ Status read_vector(const PortableHeader& header, const std::string& whose, std::
   if (!bytes.has_value()) {
     return invalid(whose + ": the vector is no base64 (RFC 4648, padded)");
   }
-  const auto width = static_cast<std::size_t>(header.width);
+  const auto width = static_cast<std::size_t>(header.collection.dim);
   if (bytes->size() != width * sizeof(float)) {
     return invalid(
         fmt::format("{}: the vector has {} bytes, expected {}, 4 for each of {} "
@@ -170,8 +100,9 @@ Status read_vector(const PortableHeader& header, const std::string& whose, std::
   row.vector.resize(width);
   ByteReader reader(*bytes);
   reader.floats(row.vector);
-  NESTOR_RETURN_IF_ERROR(check_vector(row.vector, header.width, whose));
-  if (header.external) return {};
+  NESTOR_RETURN_IF_ERROR(
+      check_vector(row.vector, header.collection.dim, whose, header.collection.metric));
+  if (header.collection.user_vectors) return {};
   double squares = 0;
   for (const float value : row.vector) squares += static_cast<double>(value) * value;
   constexpr double kUnitTolerance = 1e-3;
@@ -213,7 +144,7 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   const std::string whose =
       fmt::format("passage {} of document {}", index, quote_for_message(document.key));
   if (!object.is_object()) return invalid(whose + " is no JSON object");
-  Members members(object, whose);
+  JsonMembers members(object, whose);
   Row row;
   row.document_key = document.key;
   row.passage.index = index;
@@ -229,9 +160,11 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   row.passage.token_count = static_cast<std::int32_t>(tokens);
   const auto known = std::find_if(kModes.begin(), kModes.end(),
                                   [&](const auto& entry) { return entry.first == mode; });
-  if (known == kModes.end() || (header.external && known->second != NumericMode::kExternal)) {
-    return invalid(fmt::format("{}: the mode {}, expected {}", whose, quote_for_message(mode),
-                               header.external ? "external" : "f32, external, bf16 or int8"));
+  if (known == kModes.end() ||
+      (header.collection.user_vectors && known->second != NumericMode::kExternal)) {
+    return invalid(
+        fmt::format("{}: the mode {}, expected {}", whose, quote_for_message(mode),
+                    header.collection.user_vectors ? "external" : "f32, external, bf16 or int8"));
   }
   row.passage.mode = known->second;
   NESTOR_RETURN_IF_ERROR(check_place(document, whose, row));
@@ -248,35 +181,147 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
   return row;
 }
 
+Result<std::map<std::string, std::string>> parse_attributes(JsonMembers& members) {
+  constexpr std::size_t kMostAttributes = 1'000;
+  NESTOR_ASSIGN_OR_RETURN(const json object, members.take("attributes"));
+  if (!object.is_object() || object.size() > kMostAttributes) {
+    return invalid(
+        fmt::format("the header: \"attributes\" is a JSON {} of {} members, expected an "
+                    "object of at most {}",
+                    object.type_name(), object.size(), kMostAttributes));
+  }
+  std::map<std::string, std::string> attributes;
+  for (const auto& [name, value] : object.members()) {
+    if (!value.is_string()) {
+      return invalid(fmt::format("the header: the attribute {} is a JSON {}, expected a string",
+                                 quote_for_message(name), value.type_name()));
+    }
+    if (!is_local_attribute(name)) attributes[name] = value.get<std::string>();
+  }
+  return attributes;
+}
+
+Status check_parsed(const storage::CollectionDescriptor& parsed) {
+  NESTOR_RETURN_IF_ERROR(check_collection_name(parsed.name));
+  constexpr std::size_t kMostNameBytes = 256;
+  if (parsed.fingerprint.size() > kMostNameBytes || parsed.model.size() > kMostNameBytes) {
+    return invalid(fmt::format(
+        "the header: a space of {} bytes and a model's name of {}; at most {} are taken",
+        parsed.fingerprint.size(), parsed.model.size(), kMostNameBytes));
+  }
+  if (!parsed.user_vectors && parsed.dim > 0 && parsed.fingerprint.empty()) {
+    return invalid("the header: vectors of a model without the space that they belong to");
+  }
+  if (!parsed.user_vectors && parsed.metric != Metric::kCosine) {
+    return invalid(fmt::format("the header: vectors of a model compared by {}, expected cosine",
+                               metric_name(parsed.metric)));
+  }
+  if (const auto language = parsed.attributes.find(kLanguageAttribute);
+      language != parsed.attributes.end()) {
+    return TextAnalyzer::make(language->second).status().with_context("the header");
+  }
+  return {};
+}
+
+Result<storage::CollectionDescriptor> parse_descriptor(JsonMembers& members, int version) {
+  storage::CollectionDescriptor parsed;
+  // Every member by name, so that a new one cannot be left out.
+  auto& [name, dim, user_vectors, metric, fingerprint, model, attributes] = parsed;
+  NESTOR_ASSIGN_OR_RETURN(name, members.string("collection"));
+  NESTOR_ASSIGN_OR_RETURN(user_vectors, members.boolean("external"));
+  NESTOR_ASSIGN_OR_RETURN(const std::int64_t width,
+                          members.integer("width", user_vectors ? 1 : 0, kMostVectorWidth));
+  dim = static_cast<int>(width);
+  NESTOR_ASSIGN_OR_RETURN(fingerprint, members.string("space"));
+  NESTOR_ASSIGN_OR_RETURN(model, members.string("model"));
+  if (version == kFirstExportVersion) {
+    NESTOR_ASSIGN_OR_RETURN(const std::string language, members.string("language"));
+    if (!language.empty()) attributes[kLanguageAttribute] = language;
+  } else {
+    NESTOR_ASSIGN_OR_RETURN(const std::string metric_text, members.string("metric"));
+    NESTOR_ASSIGN_OR_RETURN(metric, parse_metric(metric_text));
+    NESTOR_ASSIGN_OR_RETURN(attributes, parse_attributes(members));
+  }
+  NESTOR_RETURN_IF_ERROR(check_parsed(parsed));
+  return parsed;
+}
+
+}  // namespace
+
+namespace {
+
+void write_source(JsonWriter& line, const SourceMap& source) {
+  line.begin_object();
+  line.member("encoding", encoding_name(source.encoding));
+  line.key("changes");
+  line.begin_array();
+  for (const SourceMap::Change& change : source.changes) {
+    line.begin_array();
+    line.value(change.text_offset);
+    line.value(change.text_bytes);
+    line.value(change.source_bytes);
+    line.end_array();
+  }
+  line.end_array();
+  line.end_object();
+}
+
+Result<SourceMap> parse_source(json object) {
+  if (!object.is_object()) return invalid("\"source\" is no JSON object");
+  JsonMembers members(object, "\"source\"");
+  SourceMap source;
+  NESTOR_ASSIGN_OR_RETURN(const std::string name, members.string("encoding"));
+  NESTOR_ASSIGN_OR_RETURN(source.encoding, parse_encoding(name));
+  NESTOR_ASSIGN_OR_RETURN(const json changes, members.array("changes"));
+  NESTOR_RETURN_IF_ERROR(members.finish());
+  for (const json& change : changes.elements()) {
+    std::array<std::int32_t, 3> numbers{};
+    const bool three = change.is_array() && change.size() == numbers.size();
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      // Whole numbers below 2^31; what they mean together is checked with the text.
+      if (!three ||
+          !change.elements()[i].is_whole_between(0, std::numeric_limits<std::int32_t>::max())) {
+        return invalid("a change of \"source\" is " + quote_for_message(change.dump()) +
+                       ", expected [text offset, bytes in the text, bytes in the file]");
+      }
+      numbers[i] = change.elements()[i].get<std::int32_t>();
+    }
+    source.changes.push_back({numbers[0], numbers[1], numbers[2]});
+  }
+  return source;
+}
+
 }  // namespace
 
 PortableHeader header_of(const storage::Collection& collection, bool vectors,
                          std::uint64_t sequence) {
-  const auto language = collection.attributes.find(kLanguageAttribute);
-  return {.collection = collection.name,
-          .external = collection.external,
-          .vectors = vectors,
-          .width = collection.width,
-          .space = collection.external ? "" : collection.space,
-          .model = collection.model,
-          .language = language == collection.attributes.end() ? "" : language->second,
-          .sequence = sequence};
+  PortableHeader header{
+      .collection = describe(collection), .vectors = vectors, .sequence = sequence};
+  std::erase_if(header.collection.attributes,
+                [](const auto& attribute) { return is_local_attribute(attribute.first); });
+  return header;
 }
 
 std::string encode_header_line(const PortableHeader& header) {
-  JsonWriter line(JsonWriter::IllFormed::kRefuse);
+  // Every member by name, so that a new one cannot be left out.
+  const auto& [name, dim, user_vectors, metric, fingerprint, model, attributes] = header.collection;
+  JsonWriter line(JsonWriter::IllFormed::kReplace);
   line.begin_object();
   line.member("nestor", "export");
   line.member("version", kExportVersion);
   line.member("writer", kVersion);
   line.member("sequence", header.sequence);
-  line.member("collection", header.collection);
-  line.member("external", header.external);
+  line.member("collection", name);
+  line.member("external", user_vectors);
   line.member("vectors", header.vectors);
-  line.member("width", header.width);
-  line.member("space", header.space);
-  line.member("model", header.model);
-  line.member("language", header.language);
+  line.member("width", dim);
+  line.member("metric", metric_name(metric));
+  line.member("space", fingerprint);
+  line.member("model", model);
+  line.key("attributes");
+  line.begin_object();
+  for (const auto& [attribute, value] : attributes) line.member(attribute, value);
+  line.end_object();
   line.end_object();
   return line.take();
 }
@@ -290,6 +335,10 @@ std::string encode_document_line(const storage::StoredDocument& document, std::s
   line.member("text", document.document.text);
   line.key("metadata");
   line.literal(metadata_to_json(document.document.metadata));
+  if (const SourceMap& source = document.document.source; !source.is_identity()) {
+    line.key("source");
+    write_source(line, source);
+  }
   line.member("split_tokens", document.split_tokens);
   line.key("passages");
   line.begin_array();
@@ -317,38 +366,22 @@ Result<PortableHeader> parse_header_line(std::string_view line) {
         "DB --jsonl`");
   }
   object.members().erase("nestor");
-  Members members(object, "the header");
+  JsonMembers members(object, "the header");
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t version, members.integer("version", 1, kMostInteger));
-  if (version != kExportVersion) {
-    return Status(StatusCode::kUnsupported,
-                  fmt::format("an export of version {}, this program reads {}; use a newer Nestor",
-                              version, kExportVersion));
+  if (version > kExportVersion) {
+    return Status(
+        StatusCode::kUnsupported,
+        fmt::format("an export of version {}, this program reads {} to {}; use a newer Nestor",
+                    version, kFirstExportVersion, kExportVersion));
   }
   PortableHeader header;
+  header.version = static_cast<int>(version);
   NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const std::string writer, members.string("writer"));
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t sequence,
                           members.integer("sequence", 0, kMostInteger));
   header.sequence = static_cast<std::uint64_t>(sequence);
-  NESTOR_ASSIGN_OR_RETURN(header.collection, members.string("collection"));
-  NESTOR_RETURN_IF_ERROR(check_collection_name(header.collection));
-  NESTOR_ASSIGN_OR_RETURN(header.external, members.boolean("external"));
   NESTOR_ASSIGN_OR_RETURN(header.vectors, members.boolean("vectors"));
-  NESTOR_ASSIGN_OR_RETURN(const std::int64_t width,
-                          members.integer("width", header.external ? 1 : 0, kMostVectorWidth));
-  header.width = static_cast<int>(width);
-  NESTOR_ASSIGN_OR_RETURN(header.space, members.string("space"));
-  NESTOR_ASSIGN_OR_RETURN(header.model, members.string("model"));
-  NESTOR_ASSIGN_OR_RETURN(header.language, members.string("language"));
-  constexpr std::size_t kMostNameBytes = 256;
-  if (header.space.size() > kMostNameBytes || header.model.size() > kMostNameBytes) {
-    return invalid(
-        fmt::format("the header: a space of {} bytes and a model's name of {}; at most "
-                    "{} are taken",
-                    header.space.size(), header.model.size(), kMostNameBytes));
-  }
-  if (!header.external && header.width > 0 && header.space.empty()) {
-    return invalid("the header: vectors of a model without the space that they belong to");
-  }
+  NESTOR_ASSIGN_OR_RETURN(header.collection, parse_descriptor(members, header.version));
   NESTOR_RETURN_IF_ERROR(members.finish());
   return header;
 }
@@ -359,7 +392,7 @@ Result<std::optional<PortableEnd>> parse_end_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
   if (*object.find("nestor") != "end") return invalid("\"nestor\" is neither a key nor the end");
   object.members().erase("nestor");
-  Members members(object, "the last line");
+  JsonMembers members(object, "the last line");
   PortableEnd end;
   NESTOR_ASSIGN_OR_RETURN(end.documents, members.integer("documents", 0, kMostInteger));
   NESTOR_ASSIGN_OR_RETURN(end.passages, members.integer("passages", 0, kMostInteger));
@@ -367,16 +400,38 @@ Result<std::optional<PortableEnd>> parse_end_line(std::string_view line) {
   return std::optional<PortableEnd>(end);
 }
 
+Status check_import_fits(const storage::CollectionDescriptor& collection,
+                         const PortableHeader& header) {
+  const storage::CollectionDescriptor& file = header.collection;
+  const bool fits =
+      collection.user_vectors == file.user_vectors &&
+      (!file.user_vectors || (collection.dim == file.dim && collection.metric == file.metric));
+  if (fits) return {};
+  const auto kept = [](const storage::CollectionDescriptor& of) {
+    return of.user_vectors ? fmt::format("user vectors of dimension {}, compared by {}", of.dim,
+                                         metric_name(of.metric))
+                           : std::string("vectors of a model");
+  };
+  return invalid(
+      fmt::format("collection '{}' keeps {}, the file holds {}; import it into another "
+                  "collection with --collection",
+                  collection.name, kept(collection), kept(file)));
+}
+
 Result<storage::DocumentWrite> parse_document(const PortableHeader& header, std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  Members members(object, "the document");
+  JsonMembers members(object, "the document");
   storage::DocumentWrite write;
   Document& document = write.document;
   NESTOR_ASSIGN_OR_RETURN(document.key, members.string("key"));
-  NESTOR_ASSIGN_OR_RETURN(document.title, members.string("title"));
+  NESTOR_ASSIGN_OR_RETURN(document.title, members.string_or_null("title"));
   NESTOR_ASSIGN_OR_RETURN(document.text, members.string("text"));
   NESTOR_ASSIGN_OR_RETURN(const json metadata, members.take("metadata"));
   NESTOR_ASSIGN_OR_RETURN(document.metadata, parse_metadata(metadata.dump()));
+  if (members.has("source")) {
+    NESTOR_ASSIGN_OR_RETURN(json source, members.take("source"));
+    NESTOR_ASSIGN_OR_RETURN(document.source, parse_source(std::move(source)));
+  }
   NESTOR_RETURN_IF_ERROR(check_document(document, /*split=*/true));
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t split, members.integer("split_tokens", 0, 1 << 20));
   write.split_tokens = static_cast<std::uint32_t>(split);

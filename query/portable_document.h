@@ -13,17 +13,16 @@
 
 namespace nestor::query {
 
-inline constexpr int kExportVersion = 1;
+// Version 1 said nothing of metrics and of attributes other than the language; it is read.
+inline constexpr int kFirstExportVersion = 1;
+inline constexpr int kExportVersion = 2;
 
-// Where the vectors come from, and what they may be put beside.
+// What the vectors and documents of an export belong to.
 struct PortableHeader {
-  std::string collection;
-  bool external = false;  // the vectors are the callers' own
-  bool vectors = true;    // false: they were left out
-  int width = 0;          // 0: nothing was ever embedded
-  std::string space;      // hex; empty when external
-  std::string model;
-  std::string language;        // of the words, empty: automatic
+  // Without attributes that name places of the machine (collection_attributes.h).
+  storage::CollectionDescriptor collection;
+  int version = kExportVersion;
+  bool vectors = true;         // false: they were left out
   std::uint64_t sequence = 0;  // of the state that was exported, for people
 };
 
@@ -44,6 +43,10 @@ struct PortableEnd {
 };
 // Nothing where the line is another one.
 Result<std::optional<PortableEnd>> parse_end_line(std::string_view line);
+// Whether the documents of an export can go into a collection that is there. Errors:
+// kInvalidArgument with what both keep.
+Status check_import_fits(const storage::CollectionDescriptor& collection,
+                         const PortableHeader& header);
 // Rows have vectors where the header says so, and the hash of what was embedded, made anew.
 Result<storage::DocumentWrite> parse_document(const PortableHeader& header, std::string_view line);
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/macros.h"
+#include "core/option_range.h"
 #include "index/calibration.h"
 #include "index/exact_search.h"
 #include "query/stopwatch.h"
@@ -18,8 +19,6 @@ namespace {
 using storage::Collection;
 using storage::DocumentStore;
 
-constexpr std::int64_t kMostQuestions = 10'000;
-constexpr std::int64_t kMostNeighbours = 1000;
 constexpr std::size_t kMostQuestionBytes = 300;
 
 Result<std::vector<std::uint64_t>> spread_rows(const StoreSource& source,
@@ -59,22 +58,13 @@ double quantile(std::vector<double> values, double share) {
 }  // namespace
 
 Status check_recall(const RecallOptions& options) {
-  const auto invalid = [](std::string message) {
-    return Status(StatusCode::kInvalidArgument, std::move(message));
-  };
-  if (options.k < 1 || options.k > kMostNeighbours) {
-    return invalid(fmt::format("k is {}; 1 to {} are possible", options.k, kMostNeighbours));
+  NESTOR_RETURN_IF_ERROR(check_number("k", options.k, ranges::kRecallNeighbours));
+  NESTOR_RETURN_IF_ERROR(check_number("sample", options.sample, ranges::kRecallQueries));
+  if (!options.questions.empty()) {
+    NESTOR_RETURN_IF_ERROR(
+        check_number("the number of questions", options.questions.size(), ranges::kRecallQueries));
   }
-  const bool own = !options.questions.empty();
-  const std::int64_t count = own ? std::ssize(options.questions) : options.sample;
-  if (count < 1 || count > kMostQuestions) {
-    return invalid(fmt::format("{} questions; 1 to {} are possible", count, kMostQuestions));
-  }
-  if (!(options.recall_target > 0 && options.recall_target <= 1)) {
-    return invalid(
-        fmt::format("recall_target is {}; above 0 to 1 is expected", options.recall_target));
-  }
-  return {};
+  return check_number("recall_target", options.recall_target, ranges::kRecallTarget);
 }
 
 Result<std::vector<std::string>> sample_sentences(const DocumentStore& store,

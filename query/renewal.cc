@@ -46,6 +46,7 @@ bool says_the_same(const StoredDocument& stored, const StoredDocument& in_shadow
   return stored.document.title == in_shadow.document.title &&
          stored.document.text == in_shadow.document.text &&
          stored.document.metadata == in_shadow.document.metadata &&
+         stored.document.source == in_shadow.document.source &&
          wanted_cut(stored) == in_shadow.split_tokens;
 }
 

@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "core/macros.h"
+#include "core/option_range.h"
 #include "core/text.h"
 #include "query/cache_check.h"
 #include "query/expiry.h"
+#include "query/field_names.h"
 #include "query/input_check.h"
 #include "query/portable_document.h"
 #include "storage/manifest.h"
@@ -46,16 +48,19 @@ std::string precision_of(const Collection& collection) {
 }
 
 CollectionStats stats_of(const Collection& collection) {
-  return {.name = collection.name,
+  const auto [name, dim, user_vectors, metric, fingerprint, model, attributes] =
+      describe(collection);
+  return {.name = name,
           .documents = collection.documents,
           .passages = collection.passages,
-          .width = collection.width,
-          .space = collection.external ? "external" : collection.space,
-          .model = collection.model,
+          .width = dim,
+          .space = user_vectors ? "external" : fingerprint,
+          .model = model,
           .precision = precision_of(collection),
-          .metric = collection.metric,
+          .metric = metric,
           .text_bytes = collection.text_bytes,
-          .truncated_passages = collection.truncated_passages};
+          .truncated_passages = collection.truncated_passages,
+          .attributes = attributes};
 }
 
 }  // namespace
@@ -85,10 +90,7 @@ Result<std::vector<std::string>> StateReader::list_keys(const Filter& filter,
                                                         const std::string& collection,
                                                         const std::string& after,
                                                         std::int64_t limit) {
-  if (limit < 1) {
-    return Status(StatusCode::kInvalidArgument,
-                  "limit is " + std::to_string(limit) + "; at least 1 is expected");
-  }
+  NESTOR_RETURN_IF_ERROR(check_number("limit", limit, ranges::kListLimit));
   const StatePointer state = context_.published.get();
   NESTOR_ASSIGN_OR_RETURN(const CollectionStatePointer entry, context_.use(state, collection));
   if (entry == nullptr) return std::vector<std::string>();
@@ -98,6 +100,14 @@ Result<std::vector<std::string>> StateReader::list_keys(const Filter& filter,
                              .filters = *entry->filters,
                              .now = seconds_since_1970()},
                             filter, after, limit);
+}
+
+Result<std::vector<UnknownField>> StateReader::unknown_fields(const Filter& filter,
+                                                              const std::string& collection) {
+  const StatePointer state = context_.published.get();
+  NESTOR_ASSIGN_OR_RETURN(const auto found, context_.find(*state, collection));
+  if (!found.has_value()) return std::vector<UnknownField>();
+  return query::unknown_fields(store_, *state->view, *found, filter);
 }
 
 Result<std::int64_t> StateReader::count(const Filter& filter, const std::string& collection) {

@@ -24,6 +24,8 @@ class StateReader {
   Result<Document> get(const std::string& key, const std::string& collection);
   Result<std::vector<std::string>> list_keys(const Filter& filter, const std::string& collection,
                                              const std::string& after, std::int64_t limit);
+  Result<std::vector<UnknownField>> unknown_fields(const Filter& filter,
+                                                   const std::string& collection);
   Result<std::int64_t> count(const Filter& filter, const std::string& collection);
   Result<Stats> stats();
   Result<ExportReport> export_documents(const LineWriter& write, const ExportOptions& options);

@@ -141,30 +141,15 @@ void Writer::remove_from_shadow(const storage::Commit& commit, const storage::Ba
   }
 }
 
-Result<bool> Writer::create_collection(const std::string& name, const CollectionOptions& options) {
-  NESTOR_RETURN_IF_ERROR(check_collection_name(name));
-  const int width = options.vector_width;
-  if (width < 0 || width > kMostVectorWidth) {
-    return Status(
-        StatusCode::kInvalidArgument,
-        fmt::format(
-            "a vector width of {}; 1 to {} are possible, 0 for a collection that embeds its texts",
-            width, kMostVectorWidth));
-  }
-  const Metric metric = options.metric;
-  if (width == 0 && metric != Metric::kCosine) {
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("metric {} for collection '{}', which embeds its texts: the model's "
-                              "vectors are compared by cosine. Give a vector_width for vectors of "
-                              "your own",
-                              metric_name(metric), name));
-  }
+Result<bool> Writer::create_collection(const storage::CollectionDescriptor& wanted) {
+  const std::string& name = wanted.name;
+  NESTOR_RETURN_IF_ERROR(check_descriptor(wanted));
   const auto held = lock(name);
   const StatePointer now = context_.published.get();
   NESTOR_ASSIGN_OR_RETURN(const auto found, store_.find_collection(*now->view, name));
   if (found.has_value()) {
-    if (found->external == (width > 0) && (width == 0 || found->width == width) &&
-        found->metric == metric) {
+    if (found->external == wanted.user_vectors &&
+        (!wanted.user_vectors || found->width == wanted.dim) && found->metric == wanted.metric) {
       return false;
     }
     return Status(
@@ -174,10 +159,7 @@ Result<bool> Writer::create_collection(const std::string& name, const Collection
                                                   found->width, metric_name(found->metric))
                                     : std::string("embeds its texts")));
   }
-  NESTOR_RETURN_IF_ERROR(apply(store_.prepare_collection(
-                                   name, {.width = width, .external = width > 0, .metric = metric}),
-                               name)
-                             .status());
+  NESTOR_RETURN_IF_ERROR(apply(store_.prepare_collection(wanted), name).status());
   return true;
 }
 
@@ -204,7 +186,9 @@ Status Writer::set_attribute(const std::string& collection, const std::string& n
   const auto held = lock(collection);
   NESTOR_ASSIGN_OR_RETURN(const auto found, context_.find(*context_.published.get(), collection));
   if (!found.has_value()) {
-    NESTOR_RETURN_IF_ERROR(apply(store_.prepare_collection(collection, {}), collection).status());
+    storage::CollectionDescriptor wanted;
+    wanted.name = collection;
+    NESTOR_RETURN_IF_ERROR(apply(store_.prepare_collection(wanted), collection).status());
   } else if (const auto old = found->attributes.find(name);
              old == found->attributes.end() ? value.empty() : old->second == value) {
     return {};
@@ -278,8 +262,10 @@ Result<AddReport> Writer::add(std::span<const Document> documents, const AddOpti
         add_removals(options.removals, *now->view, prepared.seen.collection, batch));
     if (batch.writes.empty() && batch.removals.empty()) return prepared.report;
     if (prepared.collection_missing) {
-      batch.create = storage::NewCollection{.width = prepared.external ? batch.width : 0,
-                                            .external = prepared.external};
+      batch.create.emplace();
+      batch.create->name = batch.collection;
+      batch.create->dim = prepared.external ? batch.width : 0;
+      batch.create->user_vectors = prepared.external;
     }
     NESTOR_ASSIGN_OR_RETURN(const storage::Commit done, commit(batch));
     remove_from_shadow(done, batch);

@@ -30,7 +30,7 @@ class Writer {
       : context_(context), store_(*context.store), indexes_(indexes) {}
 
   // As Database has them.
-  Result<bool> create_collection(const std::string& name, const CollectionOptions& options);
+  Result<bool> create_collection(const storage::CollectionDescriptor& wanted);
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value);
   Result<AddReport> add(std::span<const Document> documents, const AddOptions& options);
@@ -93,6 +93,11 @@ class Writer {
 
   // writer_transfer.cc: the collection of an import, made where it is not there; true where the
   // vectors may be taken.
+  // Whether the vectors of an export are taken into `collection` (none: a new one) as they are;
+  // why not goes into `note`.
+  Result<bool> takes_vectors(const PortableHeader& header,
+                             const std::optional<storage::Collection>& collection,
+                             const ImportOptions& options, std::string& note);
   Result<bool> settle_import(const PortableHeader& header, const ImportOptions& options,
                              ImportReport& report);
   // Documents with their passages and vectors as they are, in one batch; those that are there and

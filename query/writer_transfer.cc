@@ -37,6 +37,7 @@ bool same_document(const storage::DocumentWrite& write, const storage::StoredDoc
   return write.document.title == stored.document.title &&
          write.document.text == stored.document.text &&
          write.document.metadata == stored.document.metadata &&
+         write.document.source == stored.document.source &&
          write.split_tokens == stored.split_tokens && write.rows.size() == rows.size() &&
          std::equal(rows.begin(), rows.end(), write.rows.begin(), same_row);
 }
@@ -55,9 +56,9 @@ Result<ImportedBatch> prepare_import(const DocumentStore& store, const DocumentS
   ImportedBatch made;
   made.seen.collection = collection;
   made.batch = {.collection = collection.name,
-                .width = header.width,
-                .space = header.external ? "" : header.space,
-                .model = header.external ? "" : header.model,
+                .width = header.collection.dim,
+                .space = header.collection.fingerprint,
+                .model = header.collection.model,
                 .analysis = analysis_name(language)};
   NESTOR_ASSIGN_OR_RETURN(const auto analyzer, TextAnalyzer::make(language));
   std::map<std::string, std::size_t> last_of_key;
@@ -88,57 +89,55 @@ Result<ImportedBatch> prepare_import(const DocumentStore& store, const DocumentS
 
 }  // namespace
 
-Result<bool> Writer::settle_import(const PortableHeader& header, const ImportOptions& options,
-                                   ImportReport& report) {
-  NESTOR_ASSIGN_OR_RETURN(
-      auto found, store_.find_collection(*context_.published.get()->view, report.collection));
-  if (!found.has_value()) {
-    NESTOR_RETURN_IF_ERROR(
-        create_collection(report.collection, {.vector_width = header.external ? header.width : 0})
-            .status());
-    if (!header.language.empty()) {
-      NESTOR_RETURN_IF_ERROR(set_attribute(report.collection, kLanguageAttribute, header.language));
-    }
-    NESTOR_ASSIGN_OR_RETURN(
-        found, store_.find_collection(*context_.published.get()->view, report.collection));
-  }
-  const Collection& collection = *found;
-  if (collection.external != header.external ||
-      (header.external && collection.width != header.width)) {
-    const auto describe = [](bool external, int width) {
-      return external ? fmt::format("vectors of width {} that its callers bring", width)
-                      : std::string("vectors of a model");
-    };
-    return Status(StatusCode::kInvalidArgument,
-                  fmt::format("collection '{}' keeps {}, the file holds {}; import it into another "
-                              "collection",
-                              collection.name, describe(collection.external, collection.width),
-                              describe(header.external, header.width)));
-  }
-  if (header.external) {
+Result<bool> Writer::takes_vectors(const PortableHeader& header,
+                                   const std::optional<Collection>& collection,
+                                   const ImportOptions& options, std::string& note) {
+  const storage::CollectionDescriptor& file = header.collection;
+  if (file.user_vectors) {
     if (header.vectors) return true;
     return Status(StatusCode::kInvalidArgument,
                   "the file was made without its vectors, which no model can make again");
   }
-  if (header.width == 0) return true;  // nothing was ever in it
-  std::string space = collection.space;
+  if (file.dim == 0) return true;  // nothing was ever in it
   if (!header.vectors) {
-    report.note = "the file has no vectors: the texts are embedded";
-  } else if (options.reembed) {
-    report.note = "the texts are embedded again, as was asked for";
-  } else {
-    if (space.empty()) {
-      const auto model = context_.encoder.get();
-      if (!model.ok() && model.status().code() != StatusCode::kModelMissing) return model.status();
-      space = model.ok() ? model.value()->info().space : header.space;
-    }
-    if (space == header.space) return true;
-    report.note = fmt::format(
-        "the vectors of the file are of {} (space {:.12}), wanted is the space {:.12}: the texts "
-        "are embedded again",
-        header.model, header.space, space);
+    note = "the file has no vectors: the texts are embedded";
+    return false;
   }
+  if (options.reembed) {
+    note = "the texts are embedded again, as was asked for";
+    return false;
+  }
+  std::string wanted = collection.has_value() ? collection->space : "";
+  if (wanted.empty()) {
+    const auto model = context_.encoder.get();
+    if (!model.ok() && model.status().code() != StatusCode::kModelMissing) return model.status();
+    wanted = model.ok() ? model.value()->info().space : file.fingerprint;
+  }
+  if (wanted == file.fingerprint) return true;
+  note = fmt::format(
+      "the vectors of the file are of {} (space {:.12}), wanted is the space {:.12}: the texts "
+      "are embedded again",
+      file.model, file.fingerprint, wanted);
   return false;
+}
+
+Result<bool> Writer::settle_import(const PortableHeader& header, const ImportOptions& options,
+                                   ImportReport& report) {
+  NESTOR_ASSIGN_OR_RETURN(
+      const auto found, store_.find_collection(*context_.published.get()->view, report.collection));
+  if (found.has_value()) {
+    NESTOR_RETURN_IF_ERROR(check_import_fits(describe(*found), header));
+  }
+  NESTOR_ASSIGN_OR_RETURN(const bool takes, takes_vectors(header, found, options, report.note));
+  if (found.has_value()) return takes;
+  storage::CollectionDescriptor descriptor =
+      takes ? header.collection : without_model(header.collection);
+  descriptor.name = report.collection;
+  if (header.version == kFirstExportVersion && descriptor.user_vectors) {
+    report.note = "the file is of version 1, which does not name the metric: it is cosine here";
+  }
+  NESTOR_RETURN_IF_ERROR(create_collection(descriptor).status());
+  return takes;
 }
 
 Status Writer::import_batch(const PortableHeader& header, const std::string& collection,
@@ -149,7 +148,7 @@ Status Writer::import_batch(const PortableHeader& header, const std::string& col
     if (!found.has_value()) return {StatusCode::kNotFound, "no collection " + collection};
     NESTOR_ASSIGN_OR_RETURN(const ImportedBatch prepared,
                             prepare_import(store_, *seen->view, *found, header, writes));
-    NESTOR_RETURN_IF_ERROR(check_room(prepared.batch, found, header.external));
+    NESTOR_RETURN_IF_ERROR(check_room(prepared.batch, found, header.collection.user_vectors));
     auto held = lock(collection);
     NESTOR_ASSIGN_OR_RETURN(const bool same, still_as_seen(store_, *context_.published.get()->view,
                                                            collection, prepared.seen));

@@ -44,14 +44,7 @@ Result<BundleReport> facts_of(const std::string& folder) {
   facts.format_version = manifest.has_value() ? manifest->format_version : 0;
   facts.sequence = store->sequence(*view);
   for (const Collection& collection : collections) {
-    facts.collections.push_back(
-        {.name = collection.name,
-         .space = collection.external ? "external" : collection.space,
-         .model = collection.model,
-         .width = collection.width,
-         .documents = collection.documents,
-         .passages = collection.passages,
-         .digest = fmt::format("{:016x}{:016x}", collection.digest.high, collection.digest.low)});
+    facts.collections.push_back(bundled_collection(collection));
   }
   return facts;
 }
@@ -181,7 +174,14 @@ class BundleReader {
   std::uint64_t at_ = 0;
 };
 
-Status check_facts(const std::string& file, const BundleReport& said, const BundleReport& found) {
+Status check_facts(const std::string& file, const BundleHeader& header, BundleReport found) {
+  const BundleReport& said = header.facts;
+  if (header.version == kFirstBundleVersion) {
+    for (BundledCollection& collection : found.collections) {
+      collection.metric = Metric::kCosine;
+      collection.attributes.clear();
+    }
+  }
   if (said.format_version == found.format_version && said.sequence == found.sequence &&
       said.collections == found.collections) {
     return {};
@@ -211,10 +211,11 @@ Result<BundleReport> read(const std::string& file, const std::string& to,
   BundleReader reader(std::move(opened));
   std::string start(std::min(bytes, kBundleStartBytes), '\0');
   NESTOR_RETURN_IF_ERROR(reader.read(start));
-  NESTOR_ASSIGN_OR_RETURN(const std::uint32_t length, parse_bundle_start(file, start));
-  std::string body(std::min<std::uint64_t>(length, bytes - kBundleStartBytes), '\0');
+  NESTOR_ASSIGN_OR_RETURN(const BundleStart begin, parse_bundle_start(file, start));
+  std::string body(std::min<std::uint64_t>(begin.header_bytes, bytes - kBundleStartBytes), '\0');
   NESTOR_RETURN_IF_ERROR(reader.read(body));
-  NESTOR_ASSIGN_OR_RETURN(const BundleHeader header, parse_bundle_header(file, body, bytes));
+  NESTOR_ASSIGN_OR_RETURN(const BundleHeader header,
+                          parse_bundle_header(file, begin.version, body, bytes));
   if (header.facts.format_version > kFormatVersion) {
     return Status(StatusCode::kUnsupported,
                   fmt::format("the bundle {} holds a database of format {}, this program reads "
@@ -228,11 +229,11 @@ Result<BundleReport> read(const std::string& file, const std::string& to,
     NESTOR_RETURN_IF_ERROR(
         reader.extract(bundled, staging.folder() + "/" + bundled.name, options.stop));
   }
-  BundleReport report = header.facts;
-  NESTOR_ASSIGN_OR_RETURN(report.sha256, reader.check_hash());
+  NESTOR_ASSIGN_OR_RETURN(std::string sha256, reader.check_hash());
+  NESTOR_ASSIGN_OR_RETURN(BundleReport report, facts_of(staging.folder()));
+  NESTOR_RETURN_IF_ERROR(check_facts(file, header, report));
+  report.sha256 = std::move(sha256);
   report.bytes = static_cast<std::int64_t>(bytes);
-  NESTOR_ASSIGN_OR_RETURN(const BundleReport found, facts_of(staging.folder()));
-  NESTOR_RETURN_IF_ERROR(check_facts(file, header.facts, found));
   if (options.verify) {
     NESTOR_RETURN_IF_ERROR(verify_unpacked(file, staging.folder(), options));
   }

@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/text.h"
+#include "storage/collection_descriptor.h"
 #include "storage/manifest.h"
 #include "storage/rocksdb_options.h"
 #include "storage/watermark.h"
@@ -37,7 +38,24 @@ bool is_database_file(std::string_view name) {
                    (!name.starts_with(".") && (name.ends_with(".sst") || name.ends_with(".log"))));
 }
 
-void read_collection(ByteReader& reader, BundledCollection& collection) {
+// False where the metric is none.
+bool read_options(ByteReader& reader, BundledCollection& collection) {
+  std::uint8_t metric = 0;
+  std::uint64_t count = 0;
+  reader.u8(metric);
+  reader.varint(count);
+  collection.metric = static_cast<Metric>(metric);
+  for (std::uint64_t i = 0; i < count && reader.ok(); ++i) {
+    std::string_view name;
+    std::string_view value;
+    reader.string(name);
+    reader.string(value);
+    collection.attributes[std::string(name)] = value;
+  }
+  return metric <= static_cast<std::uint8_t>(Metric::kL2);
+}
+
+bool read_collection(ByteReader& reader, std::uint32_t version, BundledCollection& collection) {
   std::string_view name;
   std::string_view space;
   std::string_view model;
@@ -59,9 +77,24 @@ void read_collection(ByteReader& reader, BundledCollection& collection) {
                 .documents = static_cast<std::int64_t>(documents),
                 .passages = static_cast<std::int64_t>(passages),
                 .digest = std::string(digest)};
+  return version == kFirstBundleVersion || read_options(reader, collection);
 }
 
 }  // namespace
+
+BundledCollection bundled_collection(const Collection& collection) {
+  const auto [name, dim, user_vectors, metric, fingerprint, model, attributes] =
+      describe(collection);
+  return {.name = name,
+          .space = user_vectors ? "external" : fingerprint,
+          .model = model,
+          .width = dim,
+          .documents = collection.documents,
+          .passages = collection.passages,
+          .digest = fmt::format("{:016x}{:016x}", collection.digest.high, collection.digest.low),
+          .metric = metric,
+          .attributes = attributes};
+}
 
 std::string encode_bundle_start(const BundleHeader& header) {
   ByteWriter body;
@@ -76,6 +109,12 @@ std::string encode_bundle_start(const BundleHeader& header) {
     body.varint(static_cast<std::uint64_t>(collection.documents));
     body.varint(static_cast<std::uint64_t>(collection.passages));
     body.string(collection.digest);
+    body.u8(static_cast<std::uint8_t>(collection.metric));
+    body.varint(collection.attributes.size());
+    for (const auto& [name, value] : collection.attributes) {
+      body.string(name);
+      body.string(value);
+    }
   }
   body.varint(header.files.size());
   for (const BundledFile& file : header.files) {
@@ -90,7 +129,7 @@ std::string encode_bundle_start(const BundleHeader& header) {
   return start.take();
 }
 
-Result<std::uint32_t> parse_bundle_start(const std::string& file, std::string_view start) {
+Result<BundleStart> parse_bundle_start(const std::string& file, std::string_view start) {
   ByteReader reader(start);
   std::string_view magic;
   std::uint32_t version = 0;
@@ -101,33 +140,33 @@ Result<std::uint32_t> parse_bundle_start(const std::string& file, std::string_vi
   if (!reader.finished() || magic != kMagic) {
     return damaged(file, fmt::format("is none: it does not begin with {}", kMagic));
   }
-  if (version != kBundleVersion) {
+  if (version < kFirstBundleVersion || version > kBundleVersion) {
     return Status(StatusCode::kUnsupported,
-                  fmt::format("the bundle {} has version {}, this program reads {}; use a newer "
-                              "Nestor",
-                              file, version, kBundleVersion));
+                  fmt::format("the bundle {} has version {}, this program reads {} to {}; use a "
+                              "newer Nestor",
+                              file, version, kFirstBundleVersion, kBundleVersion));
   }
   if (length > kMostBundleHeaderBytes) {
     return damaged(file, fmt::format("says that its header has {} bytes, at most {} are taken",
                                      length, kMostBundleHeaderBytes));
   }
-  return length;
+  return BundleStart{.version = version, .header_bytes = length};
 }
 
-Result<BundleHeader> parse_bundle_header(const std::string& file, std::string_view header,
-                                         std::uint64_t file_bytes) {
+Result<BundleHeader> parse_bundle_header(const std::string& file, std::uint32_t version,
+                                         std::string_view header, std::uint64_t file_bytes) {
   ByteReader reader(header);
-  BundleHeader parsed;
+  BundleHeader parsed{.version = version, .facts = {}, .files = {}};
   std::uint32_t format = 0;
   std::uint64_t count = 0;
   reader.u32(format);
   reader.u64(parsed.facts.sequence);
   reader.varint(count);
   parsed.facts.format_version = static_cast<int>(format);
-  for (std::uint64_t i = 0; i < count && count <= kMostCollections && reader.ok(); ++i) {
-    read_collection(reader, parsed.facts.collections.emplace_back());
+  bool collections_fit = count <= kMostCollections;
+  for (std::uint64_t i = 0; i < count && collections_fit && reader.ok(); ++i) {
+    collections_fit = read_collection(reader, version, parsed.facts.collections.emplace_back());
   }
-  const bool collections_fit = count <= kMostCollections;
   reader.varint(count);
   if (!reader.ok() || !collections_fit || count > kMostFiles) {
     return damaged(file, "is damaged in its header");

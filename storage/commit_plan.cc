@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/vector_math.h"
+#include "storage/content_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
 #include "storage/record_digest.h"
@@ -96,21 +97,22 @@ bool is_collection_name(const std::string& name) {
 
 }  // namespace
 
-Status check_new_collection(const std::string& name, const NewCollection& made) {
-  if (!is_collection_name(name)) {
+Status check_descriptor(const CollectionDescriptor& descriptor) {
+  if (!is_collection_name(descriptor.name)) {
     return {StatusCode::kInvalidArgument,
-            quote_for_message(name) +
+            quote_for_message(descriptor.name) +
                 " cannot name a collection: 1 to 64 of [A-Za-z0-9._-], not starting with a dot"};
   }
-  if (made.width < (made.external ? 1 : 0) || made.width > 65'536) {
+  if (descriptor.dim < (descriptor.user_vectors ? 1 : 0) || descriptor.dim > 65'536) {
     return {StatusCode::kInvalidArgument,
-            fmt::format("collection '{}': width {}, expected 1 to 65,536", name, made.width)};
+            fmt::format("collection '{}': vectors of {} components, expected 1 to 65,536",
+                        descriptor.name, descriptor.dim)};
   }
-  if (made.metric != Metric::kCosine && !made.external) {
+  if (descriptor.metric != Metric::kCosine && !descriptor.user_vectors) {
     return {StatusCode::kInvalidArgument,
             fmt::format("collection '{}': its vectors are the model's, which are compared by "
                         "cosine, not by {}",
-                        name, metric_name(made.metric))};
+                        descriptor.name, metric_name(descriptor.metric))};
   }
   return {};
 }
@@ -176,7 +178,10 @@ Status CommitPlan::check_size(std::size_t document_count) {
                       kMostBatchBytes)};
 }
 
-void CommitPlan::begin_collection() { put_field_marker(record_.collection.id, batch_); }
+void CommitPlan::begin_collection() {
+  put_field_marker(record_.collection.id, batch_);
+  put_content_marker(record_.collection.id, {.complete = true}, batch_);
+}
 
 void CommitPlan::set_attribute(const std::string& name, const std::string& value) {
   if (value.empty()) {
@@ -229,6 +234,7 @@ Result<bool> CommitPlan::take_away(const std::string& key) {
     count_row(rows[i], -1);
     take_from_digest(collection.digest, removed, row_values[i]);
     batch_.Delete(removed);
+    remove_content(collection.id, rows[i], batch_);
   }
   take_from_digest(collection.digest, record_key, *value);
   batch_.Delete(record_key);
@@ -263,6 +269,7 @@ Status CommitPlan::write(const DocumentWrite& write) {
     const std::string key = row_key(collection.id, row.id);
     const std::string row_value = encode_row(key, row);
     batch_.Put(key, row_value);
+    put_content(collection.id, row, batch_);
     add_to_digest(collection.digest, key, row_value);
     count_row(row, 1);
     commit_.row_ids.push_back(row.id);

@@ -21,8 +21,8 @@ namespace nestor::storage {
 // Errors: kInvalidArgument (a key, a range, a vector that cannot be stored, named), kModelMismatch
 // (another width or space, both named).
 Status check_batch(const Batch& batch, const Collection& collection);
-// Errors: kInvalidArgument (the name, a width, a metric without external).
-Status check_new_collection(const std::string& name, const NewCollection& made);
+// Errors: kInvalidArgument (the name, a dimension, a metric without user vectors).
+Status check_descriptor(const CollectionDescriptor& descriptor);
 
 class CommitPlan {
  public:

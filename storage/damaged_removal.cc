@@ -21,7 +21,12 @@ Status DamagedRemoval::take_away(const std::string& key, const std::string& valu
   NESTOR_ASSIGN_OR_RETURN(const std::optional<Extent> extent, extent_of(key, value));
   std::set<std::uint64_t> firsts;  // row ids that name the document in derived records
   if (extent) firsts.insert(extent->first_row_id);
+  const std::size_t removed_before = removed_row_ids.size();
   NESTOR_RETURN_IF_ERROR(take_rows(key, extent, collection, batch, removed_row_ids, firsts));
+  NESTOR_RETURN_IF_ERROR(take_contents(
+      std::set<std::uint64_t>(removed_row_ids.begin() + static_cast<std::ptrdiff_t>(removed_before),
+                              removed_row_ids.end()),
+      extent, batch));
   NESTOR_RETURN_IF_ERROR(terms.take_away_damaged(firsts, batch));
   const std::string fields = key_prefix(KeyTag::kField, stated_.id);
   NESTOR_RETURN_IF_ERROR(
@@ -109,6 +114,23 @@ Status DamagedRemoval::take_rows(const std::string& key, const std::optional<Ext
                         }
                         batch.Delete(std::string(row_key));
                         removed_row_ids.push_back(parsed->number);
+                        return true;
+                      });
+}
+
+// A damaged row does not say what its content was, and one that is gone says nothing.
+Status DamagedRemoval::take_contents(const std::set<std::uint64_t>& rows,
+                                     const std::optional<Extent>& extent,
+                                     rocksdb::WriteBatch& batch) const {
+  const std::string contents = key_prefix(KeyTag::kContent, stated_.id);
+  return source_.scan(contents + '\0', prefix_end(contents),
+                      [&](std::string_view key, std::string_view) -> Result<bool> {
+                        const std::optional<ParsedKey> parsed = parse_key(key);
+                        const bool inside = parsed && extent &&
+                                            parsed->number - extent->first_row_id < extent->count;
+                        if (parsed && (inside || rows.contains(parsed->number))) {
+                          batch.Delete(std::string(key));
+                        }
                         return true;
                       });
 }

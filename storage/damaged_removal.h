@@ -1,6 +1,6 @@
 // How a document whose records are damaged is taken away all the same, so that it can be replaced
 // or removed without a repair. Its own records cannot say what belongs to it: rows, postings and
-// entries of the field index are looked for. Threads: one; part of one batch.
+// entries of the indexes are looked for. Threads: one; part of one batch.
 #pragma once
 
 #include <rocksdb/write_batch.h>
@@ -41,6 +41,8 @@ class DamagedRemoval {
   Status take_rows(const std::string& key, const std::optional<Extent>& extent,
                    Collection& collection, rocksdb::WriteBatch& batch,
                    std::vector<std::uint64_t>& removed_row_ids, std::set<std::uint64_t>& firsts);
+  Status take_contents(const std::set<std::uint64_t>& rows, const std::optional<Extent>& extent,
+                       rocksdb::WriteBatch& batch) const;
 
   const RecordSource& source_;
   const Collection stated_;

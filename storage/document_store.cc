@@ -33,10 +33,17 @@ Result<Commit> DocumentStore::commit(const Batch& batch) {
   return apply_prepared(*this, prepare(batch));
 }
 
-Result<Collection> DocumentStore::create_collection(const std::string& name, int width,
-                                                    bool external, Metric metric) {
-  return collection_after(apply_prepared(
-      *this, prepare_collection(name, {.width = width, .external = external, .metric = metric})));
+Result<Collection> DocumentStore::create_collection(const CollectionDescriptor& descriptor) {
+  return collection_after(apply_prepared(*this, prepare_collection(descriptor)));
+}
+
+Result<Collection> DocumentStore::create_collection(const std::string& name, int dim,
+                                                    bool user_vectors) {
+  CollectionDescriptor descriptor;
+  descriptor.name = name;
+  descriptor.dim = dim;
+  descriptor.user_vectors = user_vectors;
+  return create_collection(descriptor);
 }
 
 Status DocumentStore::set_attribute(const std::string& collection, const std::string& name,

@@ -23,13 +23,14 @@
 #include "nestor/maintenance.h"
 #include "nestor/options.h"
 #include "nestor/status.h"
+#include "storage/collection_descriptor.h"
 #include "storage/field_range.h"
 #include "storage/records.h"
 
 namespace nestor::storage {
 
 // This program's format. STORED. Older ones are read, newer ones refused with both numbers.
-inline constexpr int kFormatVersion = 2;
+inline constexpr int kFormatVersion = 3;
 
 // The least that a store works with: two write buffers of 1 MiB, and as much for blocks.
 inline constexpr std::int64_t kLeastStoreBytes = std::int64_t{4} << 20;
@@ -46,18 +47,11 @@ struct StoreOptions {
   std::function<std::int64_t(const std::string& path)> free_bytes = {};
 };
 
-// What a new collection is.
-struct NewCollection {
-  int width = 0;          // 0 unless external: settled by the first rows
-  bool external = false;  // user vectors
-  Metric metric = Metric::kCosine;
-};
-
 // All documents to be written and keys to be removed, of one collection. A key stands at most once
 // in all.
 struct Batch {
   std::string collection;  // must exist, unless `create` makes it in the same commit
-  std::optional<NewCollection> create = {};
+  std::optional<CollectionDescriptor> create = {};
   // Settled by the first rows of a collection that has none yet; must equal the collection's
   // otherwise.
   int width = 0;
@@ -119,10 +113,9 @@ class DocumentStore {
                                                      const StoreOptions& options);
   virtual ~DocumentStore() = default;
 
-  // Errors: kAlreadyExists, kInvalidArgument (the name, a width, a metric without external),
-  // kFailedPrecondition (read-only), kIoError.
-  virtual Result<PreparedPointer> prepare_collection(const std::string& name,
-                                                     const NewCollection& made) = 0;
+  // With all of its options and attributes. Errors: kAlreadyExists, kInvalidArgument (the name, a
+  // dimension, a metric without user vectors), kFailedPrecondition (read-only), kIoError.
+  virtual Result<PreparedPointer> prepare_collection(const CollectionDescriptor& descriptor) = 0;
   // An empty value removes the attribute. Errors: kNotFound (the collection), as
   // prepare_collection.
   virtual Result<PreparedPointer> prepare_attribute(const std::string& collection,
@@ -139,8 +132,8 @@ class DocumentStore {
   virtual Status apply(PreparedCommit& prepared) = 0;
 
   // Both steps at once.
-  Result<Collection> create_collection(const std::string& name, int width, bool external,
-                                       Metric metric = Metric::kCosine);
+  Result<Collection> create_collection(const CollectionDescriptor& descriptor);
+  Result<Collection> create_collection(const std::string& name, int dim, bool user_vectors);
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value);
   Result<Commit> commit(const Batch& batch);
@@ -194,9 +187,20 @@ class DocumentStore {
   // a list.
   virtual Status scan_field(const View& view, const FieldRange& range,
                             const FieldVisitor& visit) const = 0;
+  // Metadata fields in the field index, in byte order, at most `limit`. Cost: a seek per name.
+  virtual Result<std::vector<std::string>> field_names(const View& view, std::uint32_t collection,
+                                                       std::size_t limit) const = 0;
   // Rows in the order of `ids`; kDataLoss where one is missing.
   virtual Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                         std::span<const std::uint64_t> ids) const = 0;
+  // Rows whose vector was made of that content in that mode, lowest id first, at most `limit`; a
+  // hash is no proof, so compare the texts. Nothing where an older format has no content index.
+  // Cost: a seek.
+  virtual Result<std::vector<std::uint64_t>> rows_of_content(const View& view,
+                                                             const Collection& collection,
+                                                             const Hash128& content,
+                                                             NumericMode mode,
+                                                             std::size_t limit) const = 0;
   // The first `width` components of each row's vector into `out` (ids, width): what a rerank reads.
   // Cost: one point read a row.
   virtual Status read_vectors(const View& view, const Collection& collection,

@@ -32,6 +32,25 @@ std::uint64_t ordered_bits(double value) {
   return (bits & kSign) != 0 ? ~bits : bits | kSign;
 }
 
+// The greatest double that is not above a number, and how far the number is above it.
+struct Place {
+  double floor = 0;
+  std::uint16_t missing = 0;
+};
+
+// `end`: the first double above all numbers of the type, to which the highest are rounded up.
+template <typename Integer>
+Place place_of(Integer whole, double end) {
+  auto floor = static_cast<double>(whole);
+  if (floor >= end || static_cast<Integer>(floor) > whole) {
+    floor = std::nextafter(floor, -std::numeric_limits<double>::infinity());
+  }
+  // Neighbouring doubles below 2^64 are at most 2,048 apart.
+  return {floor,
+          static_cast<std::uint16_t>(static_cast<std::uint64_t>(whole) -
+                                     static_cast<std::uint64_t>(static_cast<Integer>(floor)))};
+}
+
 void append_escaped(std::string& key, std::string_view text) {
   for (const char c : text) {
     key.push_back(c);
@@ -73,26 +92,18 @@ bool take_escaped(std::string_view& key, std::string& text, bool& cut) {
 }  // namespace
 
 void append_number(std::string& key, const MetadataScalar& number) {
-  double floor = 0;
-  std::uint16_t missing = 0;
+  Place place;
   if (const auto* whole = std::get_if<std::int64_t>(&number.variant())) {
-    floor = static_cast<double>(*whole);
-    // Rounded up, perhaps to 2^63, which is no int64 any more.
-    constexpr double kTwoTo63 = 9223372036854775808.0;
-    if (floor >= kTwoTo63 || static_cast<std::int64_t>(floor) > *whole) {
-      floor = std::nextafter(floor, -std::numeric_limits<double>::infinity());
-    }
-    // Neighbouring doubles below 2^63 are at most 1,024 apart.
-    missing =
-        static_cast<std::uint16_t>(static_cast<std::uint64_t>(*whole) -
-                                   static_cast<std::uint64_t>(static_cast<std::int64_t>(floor)));
+    place = place_of(*whole, 9223372036854775808.0);  // 2^63
+  } else if (const auto* large = std::get_if<std::uint64_t>(&number.variant())) {
+    place = place_of(*large, 18446744073709551616.0);  // 2^64
   } else {
-    floor = std::get<double>(number.variant());
-    if (floor == 0) floor = 0.0;  // of either sign
-    if (std::isnan(floor)) floor = std::numeric_limits<double>::quiet_NaN();
+    place.floor = std::get<double>(number.variant());
+    if (place.floor == 0) place.floor = 0.0;  // of either sign
+    if (std::isnan(place.floor)) place.floor = std::numeric_limits<double>::quiet_NaN();
   }
-  append_big_endian(key, ordered_bits(floor));
-  append_big_endian(key, missing);
+  append_big_endian(key, ordered_bits(place.floor));
+  append_big_endian(key, place.missing);
 }
 
 void append_date(std::string& key, const Instant& instant) {

@@ -16,7 +16,7 @@ inline constexpr std::size_t kNumberBytes = 10;
 inline constexpr std::size_t kDateBytes = 12;
 
 // 8 bytes of the greatest double that is not above the number, then 2 bytes of what is missing up
-// to it: every int64 and every double in one exact order. -0 is 0. A NaN sorts last.
+// to it: every integer of 64 bits and every double in one exact order. -0 is 0. A NaN sorts last.
 void append_number(std::string& key, const MetadataScalar& number);
 void append_date(std::string& key, const Instant& instant);
 // NUL becomes 00 FF; at the end stands 00 01, or 00 02 and a hash where the rest was cut off.

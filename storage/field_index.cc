@@ -138,4 +138,25 @@ Status scan_field_index(const RecordSource& source, const FieldRange& range,
       });
 }
 
+Result<std::vector<std::string>> read_field_names(const RecordSource& source,
+                                                  std::uint32_t collection, std::size_t limit) {
+  std::vector<std::string> names;
+  // Fields of the documents themselves, with 0 here, come before.
+  std::string begin = key_prefix(KeyTag::kField, collection) + '\x01';
+  const std::string end = prefix_end(begin);
+  while (names.size() < limit) {
+    std::optional<std::string> name;
+    NESTOR_RETURN_IF_ERROR(
+        source.scan(begin, end, [&](std::string_view key, std::string_view) -> Result<bool> {
+          name = name_in_field_key(key);
+          if (!name) return damaged_record(key, "its key names no field");
+          return false;
+        }));
+    if (!name) break;
+    begin = prefix_end(field_prefix({collection, false, *name}));
+    names.push_back(*std::move(name));
+  }
+  return names;
+}
+
 }  // namespace nestor::storage

@@ -54,4 +54,8 @@ Result<bool> is_field_index_complete(const RecordSource& source, std::uint32_t c
 Status scan_field_index(const RecordSource& source, const FieldRange& range,
                         const FieldVisitor& visit);
 
+// Names of the metadata fields that have an entry, in byte order, at most `limit`.
+Result<std::vector<std::string>> read_field_names(const RecordSource& source,
+                                                  std::uint32_t collection, std::size_t limit);
+
 }  // namespace nestor::storage

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/macros.h"
+#include "storage/content_index.h"
 #include "storage/document_store.h"
 #include "storage/field_index.h"
 #include "storage/key_schema.h"
@@ -30,7 +31,7 @@ class Upgrade {
     fields_.write_to(batch_);
     NESTOR_RETURN_IF_ERROR(check_free_space(
         free_bytes_, path_, static_cast<std::int64_t>(batch_.GetDataSize()),
-        "the field index of the new format needs room; make some, or open it read-only"));
+        "the indexes of the new format need room; make some, or open it read-only"));
     rocksdb::WriteOptions options;
     options.sync = sync;
     NESTOR_RETURN_IF_ERROR(status_from_rocksdb(db_.Write(options, &batch_),
@@ -59,6 +60,35 @@ class Upgrade {
                   })
             .with_context("collection '" + collection.name + "'"));
     put_field_marker(collection.id, batch_);
+    return flush(true);
+  }
+
+  // From where an opener that died came to: nothing was written to the rows since.
+  Status make_content_index(const Collection& collection, std::uint64_t next_row_id) {
+    if (next_row_id == 0) {
+      const std::string prefix = key_prefix(KeyTag::kContent, collection.id);
+      NESTOR_RETURN_IF_ERROR(status_from_rocksdb(batch_.DeleteRange(prefix, prefix_end(prefix)),
+                                                 "begin a content index"));
+      NESTOR_RETURN_IF_ERROR(flush(false));
+    }
+    const std::string rows = key_prefix(KeyTag::kRow, collection.id);
+    NESTOR_RETURN_IF_ERROR(
+        source_
+            .scan(row_key(collection.id, next_row_id), prefix_end(rows),
+                  [&](std::string_view key, std::string_view value) -> Result<bool> {
+                    const Result<Row> row = decode_row(key, value, collection.width);
+                    // A damaged one is for verify and repair; nothing is taken from it meanwhile.
+                    if (row.status().code() == StatusCode::kDataLoss) return true;
+                    if (!row.ok()) return row.status();
+                    put_content(collection.id, row.value(), batch_);
+                    if (batch_.GetDataSize() < kBatchBytes) return true;
+                    put_content_marker(collection.id, {false, row.value().id + 1}, batch_);
+                    const Status written = flush(false);
+                    if (!written.ok()) return written;
+                    return true;
+                  })
+            .with_context("collection '" + collection.name + "'"));
+    put_content_marker(collection.id, {.complete = true}, batch_);
     return flush(true);
   }
 
@@ -100,6 +130,11 @@ Status upgrade_format(const std::string& path, rocksdb::DB& db, Manifest manifes
     NESTOR_ASSIGN_OR_RETURN(const bool complete,
                             is_field_index_complete(upgrade.source(), record.collection.id));
     if (!complete) NESTOR_RETURN_IF_ERROR(upgrade.make_field_index(record.collection));
+    NESTOR_ASSIGN_OR_RETURN(const auto contents,
+                            read_content_marker(upgrade.source(), record.collection.id));
+    if (contents.has_value() && contents->complete) continue;
+    NESTOR_RETURN_IF_ERROR(upgrade.make_content_index(
+        record.collection, contents.has_value() ? contents->next_row_id : 0));
   }
   return {};
 }

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kCollectionBytes = 4;
 constexpr std::size_t kNumberBytes = 8;
+constexpr std::size_t kContentBytes = 17;
 
 template <typename T>
 void append_big_endian(std::string& key, T value) {
@@ -47,6 +48,12 @@ std::string meta_key(std::string_view name) { return key_prefix(KeyTag::kMeta).a
 
 std::string row_key(std::uint32_t collection, std::uint64_t row_id) {
   return numbered_key(KeyTag::kRow, collection, row_id);
+}
+
+std::string content_key(std::uint32_t collection, std::string_view content, std::uint64_t row_id) {
+  std::string key = key_prefix(KeyTag::kContent, collection).append(content);
+  append_big_endian(key, row_id);
+  return key;
 }
 
 std::string term_totals_key(std::uint32_t collection) {
@@ -108,6 +115,12 @@ std::optional<ParsedKey> parse_key(std::string_view key) {
     case KeyTag::kTermTotals:
       if (!key.empty()) return std::nullopt;
       return parsed;
+    case KeyTag::kContent:
+      if (key.empty()) return parsed;
+      if (key.size() != kContentBytes + kNumberBytes) return std::nullopt;
+      parsed.name = key.substr(0, kContentBytes);
+      parsed.number = read_big_endian(key.substr(kContentBytes));
+      return parsed;
     case KeyTag::kPosting: {
       const std::size_t end = key.find('\0');
       if (end == 0 || end == std::string_view::npos || key.size() - end - 1 != kNumberBytes)
@@ -137,6 +150,11 @@ std::string describe_key(std::string_view key) {
       return fmt::format("record {}", quote_for_message(parsed->name));
     case KeyTag::kRow:
       return fmt::format("row {} of collection {}", parsed->number, parsed->collection);
+    case KeyTag::kContent:
+      return parsed->name.empty() ? fmt::format("the marker of the content index of collection {}",
+                                                parsed->collection)
+                                  : fmt::format("the content of row {} of collection {}",
+                                                parsed->number, parsed->collection);
     case KeyTag::kTermTotals:
       return fmt::format("totals of the terms of collection {}", parsed->collection);
     case KeyTag::kPosting:

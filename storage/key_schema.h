@@ -15,6 +15,7 @@ enum class KeyTag : char {
   kCatalog = 'c',        // name of a collection
   kDocument = 'd',       // collection id (4 bytes), key
   kField = 'f',          // collection id (4), entry of the field index (none: its marker)
+  kContent = 'h',        // collection id (4), content of a row (17), row id (8) (none: the marker)
   kJournal = 'j',        // collection id (4), sequence (8)
   kTermTotals = 'k',     // collection id (4)
   kMeta = 'm',           // name
@@ -28,6 +29,8 @@ std::string document_key(std::uint32_t collection, std::string_view key);
 std::string journal_key(std::uint32_t collection, std::uint64_t sequence);
 std::string meta_key(std::string_view name);
 std::string row_key(std::uint32_t collection, std::uint64_t row_id);
+// `content`: the bytes of content_index.h.
+std::string content_key(std::uint32_t collection, std::string_view content, std::uint64_t row_id);
 std::string term_totals_key(std::uint32_t collection);
 // REQUIRES: a term without NUL, so that no term's keys lie among another's.
 std::string posting_key(std::uint32_t collection, std::string_view term,
@@ -44,7 +47,7 @@ struct ParsedKey {
   std::uint32_t collection = 0;  // all but catalog and meta
   std::uint64_t number = 0;      // sequence or row id
   std::string_view
-      name;  // catalog, documents, field index, meta, a term; points into the key given
+      name;  // catalog, documents, field index, content, meta, a term; points into the key given
 };
 // Nothing where the bytes are no key of this schema.
 std::optional<ParsedKey> parse_key(std::string_view key);

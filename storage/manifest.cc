@@ -11,11 +11,12 @@
 #include "core/macros.h"
 #include "nestor/version.h"
 #include "storage/document_store.h"
+#include "storage/folder_kind.h"
 
 namespace nestor::storage {
 namespace {
 
-constexpr std::string_view kMagic = "NESTORDB";
+constexpr std::string_view kMagic = kManifestMagic;
 constexpr std::uint64_t kMostBytes = 4096;
 // Magic, version and their own check: the part that no later format may change.
 constexpr std::size_t kHeadBytes = 12;
@@ -72,6 +73,7 @@ Manifest new_manifest() {
 }
 
 Result<std::optional<Manifest>> read_manifest(const std::string& folder) {
+  if (folder_kind(folder) == FolderKind::kOther) return std::optional<Manifest>();
   const std::string path = folder + "/" + kManifestName;
   Result<std::string> bytes = read_file(path, kMostBytes);
   if (bytes.status().code() == StatusCode::kNotFound) return std::optional<Manifest>();

@@ -20,10 +20,12 @@ struct Manifest {
 };
 
 inline constexpr const char* kManifestName = "NESTOR";
+inline constexpr const char* kManifestMagic = "NESTORDB";
 
 // Of a new database: this format, a random id, now.
 Manifest new_manifest();
-// Nothing where there is no such file. Errors: kUnsupported (a newer format, both numbers),
+// Nothing where there is no such file, or a text of that name and nothing of a database beside it
+// (folder_kind.h). Errors: kUnsupported (a newer format, both numbers),
 // kDataLoss, kIoError.
 Result<std::optional<Manifest>> read_manifest(const std::string& folder);
 // Errors: kIoError, kNoSpace.

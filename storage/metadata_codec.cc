@@ -5,8 +5,15 @@
 namespace nestor::storage {
 namespace {
 
-// STORED: never renumber. The scalar kinds are the order of MetadataScalar::Variant.
-enum Kind : std::uint8_t { kString = 0, kInteger = 1, kDouble = 2, kBoolean = 3, kList = 4 };
+// STORED: never renumber.
+enum Kind : std::uint8_t {
+  kString = 0,
+  kInteger = 1,
+  kDouble = 2,
+  kBoolean = 3,
+  kList = 4,
+  kLargeInteger = 5,  // above 2^63 - 1
+};
 
 void put_scalar(ByteWriter& out, const MetadataScalar& scalar) {
   const MetadataScalar::Variant& value = scalar.variant();
@@ -19,6 +26,9 @@ void put_scalar(ByteWriter& out, const MetadataScalar& scalar) {
   } else if (const auto* number = std::get_if<double>(&value)) {
     out.u8(kDouble);
     out.u64(std::bit_cast<std::uint64_t>(*number));
+  } else if (const auto* large = std::get_if<std::uint64_t>(&value)) {
+    out.u8(kLargeInteger);
+    out.u64(*large);
   } else {
     out.u8(kBoolean);
     out.u8(std::get<bool>(value) ? 1 : 0);
@@ -35,6 +45,11 @@ MetadataScalar take_scalar(RecordReader& in, std::uint8_t kind) {
       return std::bit_cast<double>(in.u64());
     case kBoolean:
       return in.flag();
+    case kLargeInteger: {
+      const std::uint64_t large = in.u64();
+      in.require(large > INT64_MAX);
+      return large;
+    }
     default:
       in.require(false);
       return false;

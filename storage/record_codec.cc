@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/macros.h"
+#include "core/text_source.h"
 #include "storage/key_schema.h"
 #include "storage/metadata_codec.h"
 #include "storage/record_frame.h"
@@ -61,6 +62,37 @@ RowHead take_row_head(RecordReader& in) {
 
 Status wrong_layout(std::string_view key) {
   return damaged_record(key, "the checksum is right, the fields are not");
+}
+
+void put_source(ByteWriter& out, const SourceMap& source) {
+  out.u8(static_cast<std::uint8_t>(source.encoding));
+  out.varint(source.changes.size());
+  std::int64_t end = 0;
+  for (const SourceMap::Change& change : source.changes) {
+    put_count(out, change.text_offset - end);
+    put_count(out, change.text_bytes);
+    put_count(out, change.source_bytes);
+    end = std::int64_t{change.text_offset} + change.text_bytes;
+  }
+}
+
+SourceMap take_source(RecordReader& in) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  SourceMap source;
+  source.encoding =
+      static_cast<SourceMap::Encoding>(in.count(static_cast<int>(SourceMap::Encoding::kUtf32Be)));
+  std::int64_t end = 0;
+  for (std::size_t left = in.elements(3); left > 0 && in.ok(); --left) {
+    const std::int64_t offset = end + in.count(kMost);
+    const std::int64_t text_bytes = in.count(kMost);
+    const std::int64_t source_bytes = in.count(kMost);
+    end = offset + text_bytes;
+    in.require(end <= kMost);
+    source.changes.push_back({static_cast<std::int32_t>(offset),
+                              static_cast<std::int32_t>(text_bytes),
+                              static_cast<std::int32_t>(source_bytes)});
+  }
+  return source;
 }
 
 void put_counts(ByteWriter& out, const Collection& collection) {
@@ -218,11 +250,16 @@ std::string encode_document(std::string_view key, const StoredDocument& document
   out.string(document.document.title);
   out.string(document.document.text);
   put_metadata(out, document.document.metadata);
-  return seal_record(key, out);
+  // Of a text that is its file, byte for byte, there is nothing to say.
+  const SourceMap& source = document.document.source;
+  if (source.is_identity()) return seal_record(key, out);
+  put_source(out, source);
+  return seal_record(key, out, kSourceRecordVersion);
 }
 
 Result<StoredDocument> decode_document(std::string_view key, std::string_view value) {
-  NESTOR_ASSIGN_OR_RETURN(const std::string_view payload, open_record(key, value));
+  NESTOR_ASSIGN_OR_RETURN(const std::string_view payload,
+                          open_record(key, value, kSourceRecordVersion));
   RecordReader in(payload);
   StoredDocument stored;
   if (const std::optional<ParsedKey> parsed = parse_key(key)) stored.document.key = parsed->name;
@@ -233,6 +270,11 @@ Result<StoredDocument> decode_document(std::string_view key, std::string_view va
   stored.document.title = in.string();
   stored.document.text = in.string();
   stored.document.metadata = take_metadata(in);
+  if (static_cast<std::uint8_t>(value.front()) == kSourceRecordVersion) {
+    stored.document.source = take_source(in);
+    in.require(!stored.document.source.is_identity());
+    in.require(check_source(stored.document.source, stored.document.text).ok());
+  }
   in.require(stored.first_row_id != 0 && stored.passage_count > 0);
   if (!in.finished()) return wrong_layout(key);
   return stored;

@@ -19,6 +19,8 @@ namespace nestor::storage {
 inline constexpr std::uint8_t kRecordVersion = 1;
 // Of a collection with a metric of its own: older programs refuse it, and nothing else. STORED.
 inline constexpr std::uint8_t kMetricRecordVersion = 2;
+// Of a document whose text is not its file, byte for byte.
+inline constexpr std::uint8_t kSourceRecordVersion = 2;
 
 // One for the whole store, written in every batch.
 struct StoreState {

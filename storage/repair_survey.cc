@@ -7,6 +7,7 @@
 
 #include "core/macros.h"
 #include "core/vector_math.h"
+#include "storage/content_verifier.h"
 #include "storage/field_index.h"
 #include "storage/key_schema.h"
 #include "storage/record_digest.h"
@@ -41,6 +42,7 @@ class Surveyor {
     Hash128 fields_found;
     bool fields_complete = false;
     bool fields_damaged = false;
+    ContentVerifier contents;
     TermVerifier terms;
   };
 
@@ -69,6 +71,9 @@ class Surveyor {
         return on_journal(collection, key, value);
       case KeyTag::kField:
         on_field(parsed->collection, *parsed, key, value);
+        return {};
+      case KeyTag::kContent:
+        static_cast<void>(derived_[parsed->collection].contents.on_entry(key, value));
         return {};
       default:
         if (!derived_[parsed->collection].terms.on_record(*parsed, key, value).ok()) {
@@ -144,6 +149,7 @@ class Surveyor {
     const Result<Row> row = decode_row(key, value, collection.width);
     count_row(collection.found, key, value, row.ok() ? &row.value() : nullptr);
     collection.highest_row_id = std::max(collection.highest_row_id, id);
+    if (row.ok()) derived_[collection.id].contents.on_row(collection.id, row.value());
     if (row.ok() && collection.fits(row.value())) {
       ++collection.documents.at(row.value().document_key).rows_seen;
       return {};
@@ -180,6 +186,7 @@ class Surveyor {
     collection.fields_bad =
         derived.fields_damaged ||
         (derived.fields_complete && derived.fields_expected != derived.fields_found);
+    collection.contents_bad = derived.contents.is_bad();
     derived.terms.finish(collection.name, [&](const std::string&) { collection.terms_bad = true; });
   }
 

@@ -43,6 +43,7 @@ struct SurveyedCollection {
   std::uint64_t newest_journal = 0;  // sequence
   Hash128 journal_digest;            // of that entry
   bool fields_bad = false;
+  bool contents_bad = false;
   bool terms_bad = false;
 
   // Whether the row belongs to a document that can be read, at its place.

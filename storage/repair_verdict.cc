@@ -110,8 +110,10 @@ class Judge {
     if (journal_broken) mend(where + ": its journal");
     const bool derive_anew = holes || !collection.record;
     if (collection.fields_bad) mend(where + ": its field index");
+    if (collection.contents_bad) mend(where + ": its content index");
     if (collection.terms_bad) mend(where + ": its postings");
     if (collection.fields_bad || derive_anew) verdict_.without_fields.insert(collection.id);
+    if (collection.contents_bad || derive_anew) verdict_.without_contents.insert(collection.id);
     if (collection.terms_bad || derive_anew) verdict_.without_terms.insert(collection.id);
     if (derive_anew || journal_broken) verdict_.rewritten.insert(collection.id);
   }
@@ -153,6 +155,7 @@ class Judge {
            "come back, or newer ones are gone");
     }
     verdict_.without_fields.insert(collection.id);
+    verdict_.without_contents.insert(collection.id);
     verdict_.without_terms.insert(collection.id);
   }
 

@@ -23,10 +23,11 @@ struct RepairFindings {
 };
 
 struct RepairVerdict {
-  RepairReport report;                     // changed and set_aside are still open
-  std::set<std::uint32_t> rewritten;       // collections that get new counts, digest and journal
-  std::set<std::uint32_t> without_fields;  // whose field index goes
-  std::set<std::uint32_t> without_terms;   // whose postings go
+  RepairReport report;                       // changed and set_aside are still open
+  std::set<std::uint32_t> rewritten;         // collections that get new counts, digest and journal
+  std::set<std::uint32_t> without_fields;    // whose field index goes
+  std::set<std::uint32_t> without_contents;  // whose content index goes
+  std::set<std::uint32_t> without_terms;     // whose postings go
   bool state_bad = false;
   [[nodiscard]] bool nothing_to_do() const { return report.lost.empty() && report.mended.empty(); }
 };

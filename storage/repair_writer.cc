@@ -89,6 +89,7 @@ void RepairWriter::finish() {
   for (const auto& [id, collection] : survey.collections) {
     next_id = std::max(next_id, id + 1);
     if (plan_.verdict.without_fields.contains(id)) delete_range(KeyTag::kField, id);
+    if (plan_.verdict.without_contents.contains(id)) delete_range(KeyTag::kContent, id);
     if (plan_.verdict.without_terms.contains(id)) {
       delete_range(KeyTag::kPosting, id);
       delete_range(KeyTag::kDocumentTerms, id);

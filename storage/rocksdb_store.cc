@@ -12,6 +12,7 @@
 #include "core/folder.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "storage/commit_plan.h"
 #include "storage/field_index.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
@@ -99,28 +100,26 @@ Result<CollectionRecord> RocksdbStore::require_collection(const std::string& nam
   return *std::move(record);
 }
 
-CollectionRecord RocksdbStore::new_record(const std::string& name, const NewCollection& made,
+CollectionRecord RocksdbStore::new_record(const CollectionDescriptor& descriptor,
                                           StoreState& state) const {
   CollectionRecord record;
+  record.collection = make_collection(descriptor);
   record.collection.id = state.next_collection_id++;
-  record.collection.name = name;
-  record.collection.width = made.width;
-  record.collection.external = made.external;
-  record.collection.metric = made.metric;
   return record;
 }
 
-Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_collection(const std::string& name,
-                                                                        const NewCollection& made) {
+Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_collection(
+    const CollectionDescriptor& descriptor) {
   return guarded([&]() -> Result<PreparedPointer> {
     NESTOR_RETURN_IF_ERROR(check_writable());
-    NESTOR_RETURN_IF_ERROR(check_new_collection(name, made));
-    NESTOR_ASSIGN_OR_RETURN(const auto existing, newest().find_collection(name));
+    NESTOR_RETURN_IF_ERROR(check_descriptor(descriptor));
+    NESTOR_ASSIGN_OR_RETURN(const auto existing, newest().find_collection(descriptor.name));
     if (existing) {
-      return Status(StatusCode::kAlreadyExists, "collection '" + name + "' is there already");
+      return Status(StatusCode::kAlreadyExists,
+                    "collection '" + descriptor.name + "' is there already");
     }
     StoreState state = state_;
-    CollectionRecord record = new_record(name, made, state);
+    CollectionRecord record = new_record(descriptor, state);
     return plan_commit(std::move(record), state, kAlways, [](CommitPlan& plan) {
       plan.begin_collection();
       return Status();
@@ -148,12 +147,12 @@ Result<DocumentStore::PreparedPointer> RocksdbStore::prepare(const Batch& batch)
                             newest().find_collection(batch.collection));
     const bool begins = batch.create.has_value();
     if (begins) {
-      NESTOR_RETURN_IF_ERROR(check_new_collection(batch.collection, *batch.create));
+      NESTOR_RETURN_IF_ERROR(check_descriptor(*batch.create));
       if (record) {
         return Status(StatusCode::kAlreadyExists,
                       "collection '" + batch.collection + "' is there already");
       }
-      record = new_record(batch.collection, *batch.create, state);
+      record = new_record(*batch.create, state);
     }
     if (!record) return no_collection(batch.collection);
     NESTOR_RETURN_IF_ERROR(check_batch(batch, record->collection));
@@ -314,19 +313,6 @@ Status RocksdbStore::scan_documents(const View& view, std::uint32_t collection,
         });
     return named(status, view, collection);
   });
-}
-
-Result<bool> RocksdbStore::has_field_index(const View& view, std::uint32_t collection) const {
-  return guarded([&]() -> Result<bool> {
-    Result<bool> complete = is_field_index_complete(at(view), collection);
-    if (!complete.ok()) return named(complete.status(), view, collection);
-    return complete;
-  });
-}
-
-Status RocksdbStore::scan_field(const View& view, const FieldRange& range,
-                                const FieldVisitor& visit) const {
-  return guarded([&]() -> Status { return scan_field_index(at(view), range, visit); });
 }
 
 Status RocksdbStore::visit_rows(

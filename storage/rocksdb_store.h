@@ -38,8 +38,7 @@ class RocksdbStore final : public DocumentStore {
                std::optional<Writer> writer, std::int64_t memory_bytes = 0);
   ~RocksdbStore() override;
 
-  Result<PreparedPointer> prepare_collection(const std::string& name,
-                                             const NewCollection& made) override;
+  Result<PreparedPointer> prepare_collection(const CollectionDescriptor& descriptor) override;
   Result<PreparedPointer> prepare_attribute(const std::string& collection, const std::string& name,
                                             const std::string& value) override;
   Result<PreparedPointer> prepare(const Batch& batch) override;
@@ -65,8 +64,13 @@ class RocksdbStore final : public DocumentStore {
   Result<bool> has_field_index(const View& view, std::uint32_t collection) const override;
   Status scan_field(const View& view, const FieldRange& range,
                     const FieldVisitor& visit) const override;
+  Result<std::vector<std::string>> field_names(const View& view, std::uint32_t collection,
+                                               std::size_t limit) const override;
   Result<std::vector<Row>> rows(const View& view, const Collection& collection,
                                 std::span<const std::uint64_t> ids) const override;
+  Result<std::vector<std::uint64_t>> rows_of_content(const View& view, const Collection& collection,
+                                                     const Hash128& content, NumericMode mode,
+                                                     std::size_t limit) const override;
   Status read_vectors(const View& view, const Collection& collection,
                       std::span<const std::uint64_t> ids, int width, float* out) const override;
   Status scan_rows(const View& view, const Collection& collection, std::uint64_t first_row_id,
@@ -123,8 +127,7 @@ class RocksdbStore final : public DocumentStore {
                                         std::string& after, bool& done);
   Result<CollectionRecord> require_collection(const std::string& name) const;
   // A collection with nothing in it, under the next id, and the state with that id taken.
-  CollectionRecord new_record(const std::string& name, const NewCollection& made,
-                              StoreState& state) const;
+  CollectionRecord new_record(const CollectionDescriptor& descriptor, StoreState& state) const;
   // Puts the collection's name before a failure that knows only its number.
   Status named(const Status& status, const View& view, std::uint32_t collection) const;
   // Calls `visit(position in ids, key, value)` in the order of the ids' values.

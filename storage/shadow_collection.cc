@@ -13,8 +13,9 @@ namespace {
 // All records of a collection but its catalog entry. The tombstones cover what is there now; ids
 // are never used again, so nothing comes to lie under them later.
 Status delete_records(std::uint32_t id, rocksdb::WriteBatch& batch) {
-  for (const KeyTag tag : {KeyTag::kDocument, KeyTag::kField, KeyTag::kJournal, KeyTag::kTermTotals,
-                           KeyTag::kPosting, KeyTag::kRow, KeyTag::kDocumentTerms}) {
+  for (const KeyTag tag :
+       {KeyTag::kDocument, KeyTag::kField, KeyTag::kContent, KeyTag::kJournal, KeyTag::kTermTotals,
+        KeyTag::kPosting, KeyTag::kRow, KeyTag::kDocumentTerms}) {
     const std::string begin = key_prefix(tag, id);
     NESTOR_RETURN_IF_ERROR(
         status_from_rocksdb(batch.DeleteRange(begin, prefix_end(begin)),
@@ -39,9 +40,10 @@ Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_shadow(const std::s
       return Status(StatusCode::kAlreadyExists,
                     "collection '" + collection + "' has a shadow already");
     }
+    CollectionDescriptor descriptor = without_model(describe(of.collection));
+    descriptor.name = name;
     StoreState state = state_;
-    CollectionRecord record = new_record(name, {}, state);
-    record.collection.attributes = of.collection.attributes;
+    CollectionRecord record = new_record(descriptor, state);
     return plan_commit(std::move(record), state, kAlways, [](CommitPlan& plan) {
       plan.begin_collection();
       return Status();
@@ -55,8 +57,7 @@ Result<DocumentStore::PreparedPointer> RocksdbStore::prepare_swap(const std::str
     NESTOR_ASSIGN_OR_RETURN(const CollectionRecord old, require_collection(collection));
     const std::string hidden = shadow_name(old.collection);
     NESTOR_ASSIGN_OR_RETURN(CollectionRecord record, require_collection(hidden));
-    record.collection.name = collection;
-    record.collection.attributes = old.collection.attributes;
+    set_options(record.collection, describe(old.collection));
     return plan_commit(std::move(record), state_, kAlways, [&](CommitPlan& plan) -> Status {
       NESTOR_RETURN_IF_ERROR(status_from_rocksdb(plan.batch().Delete(catalog_key(hidden)),
                                                  "delete the shadow's own record"));

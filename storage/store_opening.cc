@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/macros.h"
 #include "nestor/version.h"
+#include "storage/folder_kind.h"
 #include "storage/folder_lock.h"
 #include "storage/format_upgrade.h"
 #include "storage/free_space.h"
@@ -44,19 +45,11 @@ Status no_database(const std::string& path) {
 
 // The folder has no finished manifest: may it be made a database?
 Status check_room(const std::string& path) {
+  if (folder_kind(path) == FolderKind::kRemains) return remains_status(path);
   std::vector<std::string> foreign;
-  bool was_database = false;
   NESTOR_ASSIGN_OR_RETURN(const auto entries, list_folder(path));
-  for (const auto& [name, is_file, is_folder, bytes] : entries) {
-    if (name == kWatermarkName) was_database = true;
-    // What a process leaves that died before it wrote the manifest.
-    const bool leftover = name == kLockName || name.starts_with(std::string(kManifestName) + ".");
-    if (!leftover) foreign.push_back(name);
-  }
-  if (was_database) {
-    return {StatusCode::kDataLoss,
-            fmt::format("{}/{} is missing beside {}; restore it from a backup of this database",
-                        path, kManifestName, kWatermarkName)};
+  for (const FolderEntry& entry : entries) {
+    if (!is_leftover_of_creation(path, entry.name)) foreign.push_back(entry.name);
   }
   if (foreign.empty()) return {};
   std::sort(foreign.begin(), foreign.end());

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/macros.h"
 #include "storage/document_store.h"
+#include "storage/folder_kind.h"
 #include "storage/folder_lock.h"
 #include "storage/free_space.h"
 #include "storage/journal.h"
@@ -332,15 +333,18 @@ Status StoreRepair::mend_by_copy() {
 
 }  // namespace
 
-bool is_repair_unfinished(const std::string& path) { return exists(path + "/" + kRepairMarkName); }
+bool is_repair_unfinished(const std::string& path) {
+  const std::string mark = path + "/" + kRepairMarkName;
+  if (!is_regular_file(mark)) return false;
+  if (is_folder(path + "/" + kRepairFolderName)) return true;
+  const Result<std::string> lost = read_file(mark, 4096);
+  return lost.ok() && lost.value().starts_with(kLostPrefix);
+}
 
 Result<RepairReport> repair_store(const std::string& path, const StoreRepairOptions& options) {
   return catching_exceptions([&]() -> Result<RepairReport> {
-    const bool database =
-        is_folder(path) && (exists(path + "/" + kManifestName) || is_repair_unfinished(path) ||
-                            exists(path + "/" + kWatermarkName) ||
-                            exists(path + "/" + kRocksdbName + std::string("/CURRENT")));
-    if (!database) return Status(StatusCode::kNotFound, "there is no Nestor database at " + path);
+    if (folder_kind(path) == FolderKind::kOther)
+      return Status(StatusCode::kNotFound, "there is no Nestor database at " + path);
     NESTOR_ASSIGN_OR_RETURN(const FolderLock lock, FolderLock::take(path));
     const bool unfinished = is_repair_unfinished(path);
     if (unfinished) NESTOR_RETURN_IF_ERROR(exchange_rocksdb(path));

@@ -11,6 +11,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/vector_math.h"
+#include "storage/content_verifier.h"
 #include "storage/field_verifier.h"
 #include "storage/journal.h"
 #include "storage/key_schema.h"
@@ -39,11 +40,12 @@ struct CollectionCheck {
   std::size_t next_document = 0;  // the one whose rows come by
   std::int64_t rows_seen = 0;     // of that one
   FieldVerifier fields;
+  ContentVerifier contents;
   TermVerifier terms;
 };
 
-// Keys come in the order of their tags: collections, documents, field index, journal, totals of
-// terms, meta, postings, rows, lists of terms (key_schema.h).
+// Keys come in the order of their tags: collections, documents, field index, content index,
+// journal, totals of terms, meta, postings, rows, lists of terms (key_schema.h).
 class StoreVerifier {
  public:
   StoreVerifier(const RecordSource& source, std::stop_token stop)
@@ -125,6 +127,7 @@ Status StoreVerifier::on_record(std::string_view key, std::string_view value) {
   }
   if (parsed->tag == KeyTag::kDocument) return on_document(found->second, key, value);
   if (parsed->tag == KeyTag::kField) return note(found->second.fields.on_entry(key, value));
+  if (parsed->tag == KeyTag::kContent) return note(found->second.contents.on_entry(key, value));
   if (parsed->tag == KeyTag::kRow) return on_row(found->second, key, value);
   if (parsed->tag == KeyTag::kJournal) return {};
   return note(found->second.terms.on_record(*parsed, key, value)
@@ -142,6 +145,7 @@ Status StoreVerifier::on_collection(std::string_view key, std::string_view value
                                             .found = {},
                                             .documents = {},
                                             .fields = {},
+                                            .contents = {},
                                             .terms = {}})
            .second) {
     problem(fmt::format("collection '{}' has the id {} of another", name, id));
@@ -189,6 +193,7 @@ Status StoreVerifier::on_row(CollectionCheck& check, std::string_view key, std::
   }
   ++check.found.rows_by_mode[static_cast<std::uint8_t>(row.value().passage.mode)];
   if (row.value().passage.truncated) ++check.found.truncated_passages;
+  check.contents.on_row(check.record.collection.id, row.value());
   check_row(check, row.value());
   return {};
 }
@@ -246,6 +251,10 @@ Status StoreVerifier::finish_collection(CollectionCheck& check) {
   check.terms.finish(check.record.collection.name,
                      [this](std::string sentence) { problem(std::move(sentence)); });
   NESTOR_RETURN_IF_ERROR(note(check.fields.finish(
+      source_, check.record.collection,
+      {.problem = [this](std::string sentence) { problem(std::move(sentence)); },
+       .note = [this](std::string sentence) { report_.notes.push_back(std::move(sentence)); }})));
+  NESTOR_RETURN_IF_ERROR(note(check.contents.finish(
       source_, check.record.collection,
       {.problem = [this](std::string sentence) { problem(std::move(sentence)); },
        .note = [this](std::string sentence) { report_.notes.push_back(std::move(sentence)); }})));

@@ -156,6 +156,10 @@ class TraceSearch {
     } else if (parsed->tag == KeyTag::kPosting || parsed->tag == KeyTag::kDocumentTerms) {
       live = check_owner(parsed->collection, parsed->number,
                          parsed->tag == KeyTag::kPosting ? "postings" : "lists of terms", newest);
+    } else if (parsed->tag == KeyTag::kContent && !parsed->name.empty()) {
+      live = is_live_row(parsed->collection, parsed->number);
+      if (!live) ++nobodys_["entries of the content index"];
+      live = live && newest;
     } else if (parsed->tag == KeyTag::kField) {
       FieldEntry entry;
       if (version.user_key.starts_with(field_key_)) {

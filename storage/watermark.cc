@@ -60,6 +60,11 @@ Status unusable(const std::string& path, const std::string& what) {
 
 }  // namespace
 
+bool is_watermark(std::string_view bytes) {
+  return bytes.size() == kFileBytes &&
+         (bytes.starts_with(kMagic) || bytes.substr(kSlotBytes).starts_with(kMagic));
+}
+
 Result<std::uint64_t> read_watermark(const std::string& folder, std::uint64_t database_id) {
   const std::string path = folder + "/" + kWatermarkName;
   const Result<std::string> bytes = read_file(path, kFileBytes);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "nestor/status.h"
 
@@ -12,6 +13,8 @@ namespace nestor::storage {
 
 inline constexpr const char* kWatermarkName = "WATERMARK";
 
+// Whether the bytes of a file are a watermark, sound or not.
+bool is_watermark(std::string_view bytes);
 // The highest sequence of the valid slots. Errors: kDataLoss (missing, cut, no valid slot, of
 // another database), kIoError.
 Result<std::uint64_t> read_watermark(const std::string& folder, std::uint64_t database_id);

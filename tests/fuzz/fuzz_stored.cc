@@ -69,11 +69,12 @@ int bundle(const std::uint8_t* data, std::size_t bytes) {
   const std::string_view input = text_of(data, bytes);
   if (input.size() < storage::kBundleStartBytes) return 0;
   const std::string_view rest = input.substr(storage::kBundleStartBytes);
-  const auto length =
+  const auto start =
       storage::parse_bundle_start("fuzz", input.substr(0, storage::kBundleStartBytes));
   const std::size_t taken =
-      length.ok() ? std::min<std::size_t>(length.value(), rest.size()) : rest.size();
-  const auto header = storage::parse_bundle_header("fuzz", rest.substr(0, taken), bytes);
+      start.ok() ? std::min<std::size_t>(start.value().header_bytes, rest.size()) : rest.size();
+  const std::uint32_t version = start.ok() ? start.value().version : storage::kBundleVersion;
+  const auto header = storage::parse_bundle_header("fuzz", version, rest.substr(0, taken), bytes);
   if (!header.ok()) return 0;
   std::uint64_t all = 0;
   for (const storage::BundledFile& file : header.value().files) {
@@ -91,8 +92,8 @@ int export_lines(const std::uint8_t* data, std::size_t bytes) {
   static_cast<void>(query::parse_header_line(input).ok());
   static_cast<void>(query::parse_end_line(input).ok());
   query::PortableHeader header;
-  header.collection = "default";
-  header.width = 2;
+  header.collection.name = "default";
+  header.collection.dim = 2;
   header.vectors = false;
   static_cast<void>(query::parse_document(header, input).ok());
   header.vectors = true;

@@ -237,7 +237,18 @@ TEST_CASE("k of 0, below 0 and over the cap is refused, over the count returns a
     CHECK(db.search("one", {.k = k}).status().code() == StatusCode::kInvalidArgument);
   }
   CHECK(found(db, "one", {.k = 10'000}).hits.size() == 2);
-  CHECK(found(db, "").hits.size() == 2);
+  for (const char* blank : {"", " \t\n", "\xC2\xA0\xE3\x80\x80", "\xE2\x80\x8B"}) {
+    for (const SearchMode mode : {SearchMode::kVector, SearchMode::kKeyword, SearchMode::kHybrid}) {
+      CHECK(db.search(blank, {.mode = mode}).status().code() == StatusCode::kInvalidArgument);
+    }
+    CHECK(db.search_batch({"one", blank}).status().message().find("query 1 is empty") !=
+          std::string::npos);
+    CHECK(db.search(Query{.like = {.texts = {{"one"}}}, .unlike = {.texts = {{blank}}}})
+              .status()
+              .code() == StatusCode::kInvalidArgument);
+    CHECK(db.measure_recall({.questions = {"one", blank}}).status().code() ==
+          StatusCode::kInvalidArgument);
+  }
 }
 
 TEST_CASE("bring-your-own vectors of any width need no model") {

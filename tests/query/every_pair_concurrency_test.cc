@@ -154,6 +154,8 @@ std::vector<Method> looking_methods() {
       {"get", [](World& w) { return w.db.get(w.key()).status(); }},
       {"list_keys", [](World& w) { return w.db.list_keys().status(); }},
       {"list_keys", [](World& w) { return w.db.list_keys(Filter::field("n") < 9).status(); }},
+      {"unknown_fields",
+       [](World& w) { return w.db.unknown_fields(Filter::field("none") == 1).status(); }},
       {"count", [](World& w) { return w.db.count().status(); }},
       {"count", [](World& w) { return w.db.count(Filter::field("n") >= 5).status(); }},
       {"stats", [](World& w) { return w.db.stats().status(); }},

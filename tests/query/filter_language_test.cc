@@ -55,7 +55,7 @@ TEST_CASE("text is read with AND before OR, and printed so that it reads back th
       {"a == [] or a == [1, 'x']", "a == [] OR a == [1, \"x\"]"},
       {"a == -0", "a == 0"},
       {"a == 9223372036854775807 and b == 9223372036854775808 and c == -1e3",
-       "a == 9223372036854775807 AND b == 9.223372036854776e+18 AND c == -1000.0"},
+       "a == 9223372036854775807 AND b == 9223372036854775808 AND c == -1000.0"},
       {"a == \"\\u00e9\\ud83d\\ude00\\n\"", "a == \"\xc3\xa9\xf0\x9f\x98\x80\\n\""},
       {" \n\t", ""},
   };
@@ -210,7 +210,7 @@ TEST_CASE("Haystack's JSON is read, with meta. and without") {
   CHECK(text_of(R"({"field":"a","operator":"exists","value":false})") == "a not exists");
   CHECK(text_of(R"({"field":"a","operator":"not prefix","value":"x"})") == "a not prefix \"x\"");
   CHECK(text_of(R"({"field":"a","operator":"==","value":18446744073709551615})") ==
-        "a == 1.8446744073709552e+19");
+        "a == 18446744073709551615");
 }
 
 TEST_CASE("JSON with a key missing or a wrong value is refused with its place") {

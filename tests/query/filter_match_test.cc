@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <limits>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -148,6 +149,58 @@ TEST_CASE("hostile input 38: integers and doubles are one exact order up to the 
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_FALSE(query::equal_scalars(nan, nan));
   CHECK(query::order_scalars(1, nan) == std::partial_ordering::unordered);
+}
+
+TEST_CASE("numbers of any two kinds compare as exact arithmetic has them") {
+  // The x87 format has 64 bits of mantissa: every number here is one of its own.
+  static_assert(std::numeric_limits<long double>::digits >= 64);
+  std::vector<std::pair<MetadataScalar, long double>> numbers;
+  const auto take = [&](auto number) { numbers.emplace_back(number, number); };
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 200; ++i) {
+    const std::uint64_t any = random() >> random() % 64;
+    for (const std::uint64_t bits : {any, any + 1, any | std::uint64_t{1} << 63}) {
+      take(bits);
+      take(static_cast<std::int64_t>(bits));
+      take(static_cast<double>(bits));
+      take(static_cast<double>(static_cast<std::int64_t>(bits)) + 0.5);
+    }
+  }
+  for (const double edge : {0.0, 9223372036854775808.0, 18446744073709551616.0, 1e300}) {
+    for (const double number : {edge, -edge, std::nextafter(edge, 0.0), edge + 1}) take(number);
+  }
+  for (const auto& [a, exact_a] : numbers) {
+    for (const auto& [b, exact_b] : numbers) {
+      const bool right = query::order_scalars(a, b) == (exact_a <=> exact_b) &&
+                         query::equal_scalars(a, b) == (exact_a == exact_b);
+      if (right) continue;
+      CAPTURE(static_cast<double>(exact_a));
+      CAPTURE(static_cast<double>(exact_b));
+      CHECK(right);
+    }
+  }
+}
+
+TEST_CASE("integers above 2^63 - 1 stay apart in filters of every form") {
+  const Metadata metadata = {{"n", 18446744073709551614U}, {"l", {18446744073709551614U}}};
+  CHECK(holds("n == 18446744073709551614", metadata));
+  CHECK_FALSE(holds("n == 18446744073709551615", metadata));
+  CHECK_FALSE(holds("n == 1.8446744073709551614e19", metadata));  // is 2^64
+  CHECK(holds("n > 18446744073709551613 and n < 1.8446744073709551614e19", metadata));
+  CHECK(holds("18446744073709551614 in l and 18446744073709551613 not in l", metadata));
+  CHECK(holds(R"({"field":"meta.n","operator":"==","value":18446744073709551614})", metadata));
+  CHECK_FALSE(
+      holds(R"({"field":"meta.n","operator":"==","value":18446744073709551615})", metadata));
+  const Filter built = Filter::field("n") == 18446744073709551614U;
+  CHECK(built.matches({.key = "k", .metadata = metadata}));
+  CHECK(Filter::parse(built.to_string()).value().matches({.key = "k", .metadata = metadata}));
+  for (const char* wrong : {"n == 18446744073709551617", "n < -9223372036854775809",
+                            R"({"field":"n","operator":"<","value":18446744073709551617})"}) {
+    const Status status = Filter::parse(wrong).status();
+    CHECK(status.code() == StatusCode::kInvalidArgument);
+    CHECK_MESSAGE(status.message().find("has more digits than are kept") != std::string::npos,
+                  status.message());
+  }
 }
 
 TEST_CASE("kinds are kept apart: a boolean is no number, a string no number, a list no scalar") {

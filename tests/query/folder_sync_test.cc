@@ -1,63 +1,21 @@
 // A collection kept in step with a folder, with a hash in the model's place.
 #include "query/folder_sync.h"
 
-#include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
-
-#include "query/open_database.h"
-#include "tests/support/hash_encoder.h"
-#include "tests/support/test_paths.h"
+#include "tests/query/folder_scene.h"
 
 using namespace nestor;
 using nestor::query::SkipReason;
 using nestor::query::sync_folder;
 using nestor::query::SyncOptions;
 using nestor::query::SyncReport;
-using nestor::testing::factory_of;
-using nestor::testing::HashEncoder;
-using nestor::testing::TempFolder;
+using nestor::testing::Scene;
+using nestor::testing::skipped;
+using nestor::testing::write;
 
 namespace {
-
-void write(const std::string& path, std::string_view text) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-// A folder of documents and a database beside it.
-struct Scene {
-  TempFolder temp;
-  std::string folder = temp / "docs";
-  std::shared_ptr<HashEncoder> encoder = std::make_shared<HashEncoder>();
-  Database db;
-
-  Scene() : db(open(temp / "db", encoder)) { std::filesystem::create_directories(folder); }
-
-  static Database open(const std::string& path, const std::shared_ptr<HashEncoder>& encoder) {
-    auto opened = query::open_database(path, {}, factory_of(encoder));
-    REQUIRE_MESSAGE(opened.ok(), opened.status().to_string());
-    return std::move(opened).value();
-  }
-  void put(const std::string& name, std::string_view text) const {
-    write(folder + "/" + name, text);
-  }
-  SyncReport sync(const SyncOptions& options = {}) {
-    auto report = sync_folder(db, folder, options);
-    REQUIRE_MESSAGE(report.ok(), report.status().to_string());
-    return std::move(report).value();
-  }
-  Document get(const std::string& key) const {
-    auto document = db.get(key);
-    REQUIRE_MESSAGE(document.ok(), document.status().to_string());
-    return std::move(document).value();
-  }
-  std::vector<std::string> keys() const { return db.list_keys().value(); }
-};
 
 // Root reads everything, so root is somebody else while this lives.
 class NotRoot {
@@ -75,12 +33,6 @@ class NotRoot {
  private:
   const bool was_root_;
 };
-
-bool skipped(const SyncReport& report, const std::string& path, SkipReason reason) {
-  return std::any_of(report.skipped.begin(), report.skipped.end(), [&](const auto& entry) {
-    return entry.path == path && entry.reason == reason;
-  });
-}
 
 }  // namespace
 
@@ -182,19 +134,23 @@ TEST_CASE("what is not indexed is listed with the reason") {
   std::filesystem::create_symlink("nowhere", scene.folder + "/dangling");
   REQUIRE(::mkfifo((scene.folder + "/pipe").c_str(), 0600) == 0);
   scene.put("bad\xff name.md", "text");
-  scene.put("other.nestor/NESTOR", "manifest");
+  scene.put("blank.md", "\n \t\n");
+  scene.put("zero.txt", "");
+  REQUIRE(Scene::open(scene.folder + "/other.nestor", scene.encoder).close().ok());
   scene.put("other.nestor/notes.md", "inside a database");
   SyncOptions options;
   options.most_file_bytes = 1000;
   const SyncReport report = scene.sync(options);
   CHECK(scene.keys() == std::vector<std::string>{"good.md"});
-  CHECK(report.skipped.size() == 12);
+  CHECK(report.skipped.size() == 14);
   CHECK(skipped(report, ".hidden", SkipReason::kHidden));
   CHECK(skipped(report, ".git", SkipReason::kHidden));
   CHECK(skipped(report, "image.png", SkipReason::kBinaryName));
   CHECK(skipped(report, "binary", SkipReason::kBinary));
   CHECK(skipped(report, "noise", SkipReason::kBinary));
   CHECK(skipped(report, "big.txt", SkipReason::kTooLarge));
+  CHECK(skipped(report, "blank.md", SkipReason::kEmpty));
+  CHECK(skipped(report, "zero.txt", SkipReason::kEmpty));
   CHECK(skipped(report, "root", SkipReason::kSymbolicLink));
   CHECK(skipped(report, "link.md", SkipReason::kSymbolicLink));
   CHECK(skipped(report, "dangling", SkipReason::kSymbolicLink));
@@ -213,17 +169,43 @@ TEST_CASE("names with a line break or an escape are names like others") {
   CHECK(scene.get("esc\x1b[2J.md").text == "second");
 }
 
-TEST_CASE("ill-formed UTF-8 in a text is repaired and counted, a byte order mark taken off") {
+TEST_CASE(
+    "ill-formed UTF-8 in a text is repaired and its file named, a byte order mark taken off") {
   Scene scene;
   scene.put("latin.txt", "a caf\xe9 in the old town, and then some more text around it");
   scene.put("bom.md", "\xEF\xBB\xBF# Title\n\ntext");
   const SyncReport report = scene.sync();
-  CHECK(report.repaired_files == 1);
-  CHECK(report.replaced_sequences == 1);
+  REQUIRE(report.repaired.size() == 1);
+  CHECK(report.repaired[0].path == "latin.txt");
+  CHECK(report.repaired[0].sequences == 1);
   CHECK(scene.get("latin.txt").text ==
         "a caf\xEF\xBF\xBD in the old town, and then some more text around it");
   CHECK(scene.get("bom.md").title == "Title");
   CHECK(scene.get("bom.md").text == "# Title\n\ntext");
+  // Also where nothing has changed since.
+  CHECK(scene.sync().repaired.size() == 1);
+}
+
+TEST_CASE(
+    "files that were moved, or emptied to nothing, are told apart from files that are missing") {
+  Scene scene;
+  for (int i = 0; i < 6; ++i)
+    scene.put(std::to_string(i) + ".md", "note number " + std::to_string(i));
+  scene.sync();
+  std::filesystem::create_directories(scene.folder + "/sub");
+  for (int i = 0; i < 6; ++i) {
+    const std::string name = std::to_string(i) + ".md";
+    std::filesystem::rename(scene.folder + "/" + name, scene.folder + "/sub/" + name);
+  }
+  const SyncReport moved = scene.sync();
+  CHECK(moved.missing.empty());
+  CHECK(moved.removed == 6);
+  CHECK(scene.keys().front() == "sub/0.md");
+  // As a cloud folder has files whose content is elsewhere.
+  for (int i = 0; i < 6; ++i) scene.put("sub/" + std::to_string(i) + ".md", "");
+  const SyncReport emptied = scene.sync();
+  CHECK(emptied.missing.size() == 6);
+  CHECK(scene.keys().size() == 6);
 }
 
 TEST_CASE("a path longer than a key is skipped with both numbers") {

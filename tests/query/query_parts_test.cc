@@ -215,9 +215,9 @@ TEST_CASE("questions out of range are refused with what was found") {
   };
   refused({}, "nothing to be like");
   refused({.unlike = {.texts = {{"a"}}}}, "nothing to be like");
-  refused({.like = {.texts = {{"a", 0}}}}, "weight 0");
-  refused({.like = {.texts = {{"a", -1}}}}, "weight -1");
-  refused({.like = {.texts = {{"a", std::nan("")}}}}, "weight nan");
+  refused({.like = {.texts = {{"a", 0}}}}, "weight is 0");
+  refused({.like = {.texts = {{"a", -1}}}}, "weight is -1");
+  refused({.like = {.texts = {{"a", std::nan("")}}}}, "weight is nan");
   refused({.like = {.texts = {{"a\xff"}}}}, "not UTF-8 at byte 1");
   refused({.like = {.texts = {{"a"}}}, .unlike_weight = 11}, "unlike_weight");
   refused({.like = {.texts = {{"a", 1}, {"b", 2}}}, .combination = Combination::kBest},

@@ -69,7 +69,13 @@ std::vector<Document> some_documents() {
            .text = lengthy,
            .metadata = {{"i", 5}, {"d", 5.0}, {"tiny", 4.9e-324}, {"tags", {"x", 1, true}}}},
           {.key = "b\x01\x1b", .text = "caf\u00E9 \n tabs\t and \\ slashes"},
-          {.key = "empty", .text = ""}};
+          {.key = "empty", .text = ""},
+          {.key = "file",
+           .text = "caf\xEF\xBF\xBD in a file",
+           .source = {.changes = {{0, 0, 3}, {3, 3, 1}}}},
+          {.key = "wide file",
+           .text = "in UTF-16",
+           .source = {.encoding = SourceMap::Encoding::kUtf16Le}}};
 }
 
 // The rows of every document, by key: vectors bit by bit.
@@ -120,7 +126,7 @@ TEST_CASE("a round trip keeps every bit and every answer, and embeds nothing") {
     lines = export_lines(db);
     auto [other, copy] = open_at(folder / "to");
     const ImportReport report = must_import(copy, lines);
-    CHECK(report.documents_added == 3);
+    CHECK(report.documents_added == 5);
     CHECK(report.note == "");
     CHECK(report.vectors_taken > 3);
     CHECK(other->encoded_count() == 0);
@@ -131,6 +137,7 @@ TEST_CASE("a round trip keeps every bit and every answer, and embeds nothing") {
       CHECK(is.value().title == was.value().title);
       CHECK(is.value().text == was.value().text);
       CHECK(is.value().metadata == was.value().metadata);
+      CHECK(is.value().source == document.source);
     }
     for (const SearchMode mode : {SearchMode::kVector, SearchMode::kKeyword, SearchMode::kHybrid}) {
       CHECK(answers(copy, {.k = 1'000, .mode = mode}) == answers(db, {.k = 1'000, .mode = mode}));
@@ -142,16 +149,16 @@ TEST_CASE("a round trip keeps every bit and every answer, and embeds nothing") {
     CHECK(header == header_of_copy);
     // What is in and equal is passed over, and a later add keeps the vectors.
     const ImportReport again = must_import(copy, lines);
-    CHECK(again.documents_unchanged == 3);
+    CHECK(again.documents_unchanged == 5);
     CHECK(again.documents_added + again.documents_updated == 0);
     const auto added = copy.add(some_documents());
     REQUIRE(added.ok());
-    CHECK(added.value().documents_unchanged == 3);
+    CHECK(added.value().documents_unchanged == 5);
     const auto verified = copy.verify();
     REQUIRE(verified.ok());
     CHECK(verified.value().problems == std::vector<std::string>{});
     auto [last, third] = open_at(folder / "third");
-    REQUIRE(must_import(third, lines, {.batch_documents = 1}).documents_added == 3);
+    REQUIRE(must_import(third, lines, {.batch_documents = 1}).documents_added == 5);
     CHECK(export_lines(third).back() == lines.back());
     CHECK(std::equal(lines.begin() + 1, lines.end(), export_lines(third).begin() + 1));
   }
@@ -168,7 +175,7 @@ TEST_CASE("another space, no vectors or --reembed: the texts are embedded, and a
   CHECK(report.note.find("another-spac") != std::string::npos);
   CHECK(report.passages_embedded > 3);
   CHECK(other->encoded_count() == report.passages_embedded);
-  CHECK(foreign.count().value() == 3);
+  CHECK(foreign.count().value() == 5);
   const auto bare = export_lines(db, {.vectors = false});
   CHECK(bare[1].find("\"vector\"") == std::string::npos);
   auto [third, without] = open_at(folder / "without");
@@ -277,7 +284,7 @@ TEST_CASE("a stranger's lines are refused with their number; whole batches befor
   refused({good[0], good[1], good[2], good[3], good[1]}, "line 5: ");
   refused({}, "line 1: ");
   refused({good[1], good[2]}, "line 1: ");
-  header("\"version\":1", "\"version\":2");
+  header("\"version\":2", "\"version\":3");
   header("\"width\":768", "\"width\":65537");
   header("\"collection\":\"default\"", "\"collection\":\"../x\"");
   header("\"nestor\":\"export\"", "\"nestor\":\"end\"");
@@ -286,6 +293,27 @@ TEST_CASE("a stranger's lines are refused with their number; whole batches befor
   const Status told = import_lines(copy, {good[0], good[1], "x"}, {.batch_documents = 1}).status();
   CHECK(told.message().find("1 documents of the lines before are in") != std::string::npos);
   CHECK(must_import(copy, good).documents_unchanged == 2);
+}
+
+TEST_CASE("a document that lies about the file it came from is refused") {
+  TempFolder folder;
+  auto [encoder, db] = open_at(folder / "from");
+  REQUIRE(db.add({{.key = "a", .text = "two"}}).ok());
+  const auto good = export_lines(db);
+  auto [other, copy] = open_at(folder / "to");
+  const auto second = [&](const std::string& what, const std::string& by) {
+    const Status status =
+        import_lines(copy, {good[0], replaced(good[1], what, by), good[2]}).status();
+    CHECK_MESSAGE(status.code() == StatusCode::kInvalidArgument, by);
+    CHECK(status.message().substr(0, 8) == "line 2: ");
+  };
+  const std::string source = "\"metadata\":{},\"source\":{\"encoding\":\"UTF-8\",\"changes\":";
+  for (const char* changes : {"[[0,0]]", "[[0,3,1]]", "[[2,3,1]]", "[[-1,0,3]]", "[[0,0,1e3]]", "3",
+                              "[[0,0,99999999999]]", "[0,0,3]"}) {
+    second("\"metadata\":{}", source + changes + "}");
+  }
+  second("\"metadata\":{}", "\"metadata\":{},\"source\":{\"encoding\":\"x\",\"changes\":[]}");
+  CHECK(must_import(copy, good).documents_added == 1);
 }
 
 TEST_CASE("base64 is RFC 4648 and nothing else") {

@@ -143,12 +143,14 @@ HarnessReport soak_kill_points(const HarnessOptions& options, const std::string&
   HarnessReport report;
   PointRunner runner(options, folder, report);
   runner.run({.name = "a life", .source = {}});
-  Scenario upgrade{.name = "an upgrade",
-                   .source = std::string(NESTOR_SOURCE_DIR) + "/tests/compat/v1"};
-  const Death death = wait_for(start_child([&] { return read_database(upgrade.source, true); }));
-  if (!death.clean()) report.fail("the golden database: " + death.describe());
-  upgrade.fingerprint = life_page().answer;
-  runner.run(upgrade);
+  for (const char* format : {"v1", "v2"}) {
+    Scenario upgrade{.name = std::string("an upgrade of ") + format,
+                     .source = std::string(NESTOR_SOURCE_DIR) + "/tests/compat/" + format};
+    const Death death = wait_for(start_child([&] { return read_database(upgrade.source, true); }));
+    if (!death.clean()) report.fail("the golden database: " + death.describe());
+    upgrade.fingerprint = life_page().answer;
+    runner.run(upgrade);
+  }
   return report;
 }
 

@@ -214,7 +214,8 @@ TEST_CASE("a bundle's file names lead nowhere but into the database's folder") {
     header.files = {{name, bytes}};
     const std::string start = encode_bundle_start(header);
     const std::uint64_t size = start.size() + bytes + kBundleHashDigits;
-    return parse_bundle_header("b", std::string_view(start).substr(kBundleStartBytes), size);
+    return parse_bundle_header("b", kBundleVersion,
+                               std::string_view(start).substr(kBundleStartBytes), size);
   };
   for (const char* name : {"NESTOR", "WATERMARK", "rocksdb/CURRENT", "rocksdb/000012.sst",
                            "rocksdb/MANIFEST-000005", "rocksdb/000007.log"}) {
@@ -229,13 +230,51 @@ TEST_CASE("a bundle's file names lead nowhere but into the database's folder") {
   BundleHeader twice;
   twice.files = {{"NESTOR", 1}, {"NESTOR", 1}};
   std::string start = encode_bundle_start(twice);
-  CHECK(!parse_bundle_header("b", std::string_view(start).substr(kBundleStartBytes),
+  CHECK(!parse_bundle_header("b", kBundleVersion, std::string_view(start).substr(kBundleStartBytes),
                              start.size() + 2 + kBundleHashDigits)
              .ok());
   BundleHeader huge;  // sizes that wrap around
   huge.files = {{"NESTOR", ~std::uint64_t{0}}, {"WATERMARK", 11}};
   start = encode_bundle_start(huge);
-  CHECK(!parse_bundle_header("b", std::string_view(start).substr(kBundleStartBytes),
+  CHECK(!parse_bundle_header("b", kBundleVersion, std::string_view(start).substr(kBundleStartBytes),
                              start.size() + 10 + kBundleHashDigits)
              .ok());
+}
+
+TEST_CASE("a bundle's header keeps metrics and attributes; one of version 1 has none and is read") {
+  BundleHeader header;
+  header.facts.collections = {{.name = "c",
+                               .space = "external",
+                               .model = "",
+                               .width = 2,
+                               .documents = 1,
+                               .passages = 1,
+                               .digest = std::string(32, 'a'),
+                               .metric = Metric::kL2,
+                               .attributes = {{"nestor.language", "german"}}}};
+  header.files = {{"NESTOR", 1}};
+  const std::string start = encode_bundle_start(header);
+  const auto begin = parse_bundle_start("b", start.substr(0, kBundleStartBytes));
+  REQUIRE(begin.ok());
+  CHECK(begin.value().version == 2);
+  const std::string body = start.substr(kBundleStartBytes);
+  CHECK(begin.value().header_bytes == body.size());
+  const std::uint64_t size = start.size() + 1 + kBundleHashDigits;
+  const auto parsed = parse_bundle_header("b", 2, body, size);
+  REQUIRE(parsed.ok());
+  CHECK(parsed.value().facts.collections == header.facts.collections);
+  // The bytes of version 1: the same without metric, number of attributes, name and value.
+  const std::string options = std::string("\x02\x01\x0f") + "nestor.language" + "\x06german";
+  const std::size_t at = body.find(options);
+  REQUIRE(at != std::string::npos);
+  std::string first = body;
+  first.erase(at, options.size());
+  const auto old = parse_bundle_header("b", kFirstBundleVersion, first, size - options.size());
+  REQUIRE_MESSAGE(old.ok(), old.status().to_string());
+  CHECK(old.value().facts.collections.front().digest == std::string(32, 'a'));
+  CHECK(old.value().facts.collections.front().attributes.empty());
+  CHECK(!parse_bundle_header("b", 2, first, size - options.size()).ok());
+  std::string no_metric = body;
+  no_metric[at] = 3;
+  CHECK(parse_bundle_header("b", 2, no_metric, size).status().code() == StatusCode::kDataLoss);
 }

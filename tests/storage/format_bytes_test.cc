@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/hash.h"
+#include "storage/content_index.h"
 #include "storage/field_index.h"
 #include "storage/key_schema.h"
 #include "storage/manifest.h"
@@ -128,6 +129,23 @@ TEST_CASE("entries of the field index have the bytes of FORMAT.md") {
                                          "660000000301730001407900010000000000000005"});
   check_bytes("value", entries.front().second, "0102615b3773cfcfd963");
   CHECK(hex_of(key_prefix(KeyTag::kField, 3)) == "6600000003");
+}
+
+TEST_CASE("a document that is not its file has the bytes of FORMAT.md") {
+  StoredDocument marked = example_document();
+  marked.document.source.changes = {{0, 0, 3}};
+  check_bytes("document with a byte order mark", encode_document(document_key(3, "a"), marked),
+              "02050000000000000002800201540568656c6c6f0501620301016c040200017801010000000000000001"
+              "6e01feffffffffffffff017202000000000000e03f01730001790001000003a3e0bf028bd6137a");
+}
+
+TEST_CASE("records of the content index have the bytes of FORMAT.md") {
+  Row row = example_row();
+  row.id = 6;
+  row.passage.mode = NumericMode::kInt8;
+  check_bytes("key", content_key_of(3, row),
+              "680000000308070605040302011817161514131211030000000000000006");
+  CHECK(hex_of(key_prefix(KeyTag::kContent, 3)) == "6800000003");
 }
 
 TEST_CASE("the digest is the sum of the records' hashes and goes back to nothing") {

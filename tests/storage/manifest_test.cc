@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "core/hash.h"
+#include "storage/watermark.h"
 #include "tests/storage/store_fixtures.h"
 
 namespace nestor::storage {
@@ -49,7 +50,10 @@ TEST_CASE("a newer format is refused with both numbers, whatever follows its hea
 
 TEST_CASE("every cut and every flipped bit of a manifest is data loss") {
   const TempFolder folder;
-  REQUIRE(write_manifest(folder.path(), new_manifest()).ok());
+  const Manifest manifest = new_manifest();
+  REQUIRE(write_manifest(folder.path(), manifest).ok());
+  // Without anything of a database beside it, a file of that name may be a text.
+  REQUIRE(create_watermark(folder.path(), manifest.database_id).ok());
   const std::string path = folder / kManifestName;
   const std::string bytes = testing::read_bytes(path);
   for (std::size_t length = 0; length < bytes.size(); ++length) {

@@ -27,6 +27,8 @@ StoredDocument sample_document() {
   stored.document.text = std::string("a\0b", 3);
   stored.document.metadata = {{"s", "text"},
                               {"i", std::numeric_limits<std::int64_t>::min()},
+                              {"most", std::numeric_limits<std::uint64_t>::max()},
+                              {"large list", {std::uint64_t{1} << 63, 1}},
                               {"d", 1e-320},
                               {"negative zero", -0.0},
                               {"b", false},

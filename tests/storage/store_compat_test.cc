@@ -3,6 +3,8 @@
 // one.
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "storage/manifest.h"
 #include "tests/storage/store_fixtures.h"
 
@@ -46,6 +48,21 @@ void check_words(const DocumentStore& store) {
   CHECK(rows == std::vector<std::uint64_t>{4, 5, 6});
 }
 
+// Rows of one content are found by it, those of a caller's own vectors are not.
+void check_contents(const DocumentStore& store) {
+  const auto view = store.view();
+  const auto rows = [&](const char* collection, const std::string& content, NumericMode mode) {
+    const auto ids = store.rows_of_content(*view, testing::collection_of(store, collection),
+                                           hash128(content), mode, 9);
+    REQUIRE_MESSAGE(ids.ok(), ids.status().to_string());
+    return ids.value();
+  };
+  CHECK(rows("default", "third", NumericMode::kF32) == std::vector<std::uint64_t>{4, 5, 6});
+  CHECK(rows("default", "third", NumericMode::kInt8).empty());
+  CHECK(rows("default", "second", NumericMode::kF32).empty());
+  CHECK(rows("given", "given", NumericMode::kExternal).empty());
+}
+
 void make_compat_database(const std::string& path) {
   {
     auto store = must_open(path);
@@ -62,9 +79,35 @@ void make_compat_database(const std::string& path) {
   REQUIRE(store->set_attribute("default", "source", "/somewhere").ok());
 }
 
-void check_compat_database(const DocumentStore& store) {
+// What only format 3 can keep.
+DocumentWrite write_of_format_3() {
+  DocumentWrite write = make_write("file", "caf\xEF\xBF\xBD");
+  write.document.metadata = {{"most", std::numeric_limits<std::uint64_t>::max()}};
+  write.document.source.changes = {{0, 0, 3}, {3, 3, 1}};
+  return write;
+}
+
+void add_what_format_3_has(const std::string& path) {
+  auto store = must_open(path);
+  REQUIRE(store->create_collection("three", 0, false).ok());
+  must_commit(*store, make_batch({write_of_format_3()}, {}, "three"));
+}
+
+void check_what_format_3_has(const DocumentStore& store) {
   const auto view = store.view();
-  CHECK(store.sequence(*view) == 6);
+  const Collection three = testing::collection_of(store, "three");
+  const auto document = store.find_document(*view, three.id, "file");
+  REQUIRE(document.ok());
+  CHECK(document.value()->document.metadata == write_of_format_3().document.metadata);
+  CHECK(document.value()->document.source == write_of_format_3().document.source);
+  const Row row = write_of_format_3().rows.front();
+  CHECK(store.rows_of_content(*view, three, row.passage.content, row.passage.mode, 9).value() ==
+        std::vector<std::uint64_t>{1});
+}
+
+void check_compat_database(const DocumentStore& store, std::uint64_t sequence = 6) {
+  const auto view = store.view();
+  CHECK(store.sequence(*view) == sequence);
   using Texts = std::map<std::string, std::string>;
   CHECK(testing::texts_of(store) == Texts{{"a", "first"}, {"c/\xc3\xa4", "third"}});
   CHECK(testing::texts_of(store, "given") == Texts{{"x", "given"}});
@@ -99,10 +142,12 @@ TEST_CASE("a database of the present format says what the golden ones say") {
   const char* wanted = std::getenv("NESTOR_WRITE_COMPAT");
   const std::string path = wanted ? std::string(wanted) : folder / "db";
   make_compat_database(path);
+  add_what_format_3_has(path);
   StoreOptions options;
   options.read_only = true;
-  check_compat_database(*must_open(path, options));
+  check_compat_database(*must_open(path, options), 8);
   check_words(*must_open(path, options));
+  check_what_format_3_has(*must_open(path, options));
 }
 
 TEST_CASE("a database written by format 1 opens, reads, verifies and takes writes") {
@@ -118,6 +163,7 @@ TEST_CASE("a database written by format 1 opens, reads, verifies and takes write
   std::filesystem::copy(golden, folder / "db", std::filesystem::copy_options::recursive);
   auto store = must_open(folder / "db");
   check_compat_database(*store);
+  check_contents(*store);
   must_commit(*store, make_batch({make_write("d", "fourth")}, {"a"}));
   CHECK(testing::texts_of(*store).size() == 2);
   testing::check_verifies(*store);
@@ -139,6 +185,27 @@ TEST_CASE("a database written by format 2 opens, reads, verifies and takes write
   std::filesystem::copy(golden, folder / "db", std::filesystem::copy_options::recursive);
   auto store = must_open(folder / "db");
   check_compat_database(*store);
+  check_contents(*store);
+  must_commit(*store, with_words(make_batch({make_write("d", "fourth")}, {"a"})));
+  testing::check_verifies(*store);
+}
+
+TEST_CASE("a database written by format 3 opens, reads, verifies and takes writes") {
+  const TempFolder folder;
+  const std::string golden = nestor::testing::tests_path("compat/v3");
+  StoreOptions options;
+  options.read_only = true;
+  const auto before = testing::folder_bytes(golden);
+  const auto reader = must_open(golden, options);
+  check_compat_database(*reader, 8);
+  check_words(*reader);
+  check_contents(*reader);
+  check_what_format_3_has(*reader);
+  CHECK(testing::folder_bytes(golden) == before);
+  CHECK(read_manifest(golden).value()->format_version == 3);
+  std::filesystem::copy(golden, folder / "db", std::filesystem::copy_options::recursive);
+  auto store = must_open(folder / "db");
+  check_compat_database(*store, 8);
   must_commit(*store, with_words(make_batch({make_write("d", "fourth")}, {"a"})));
   testing::check_verifies(*store);
 }

@@ -89,7 +89,12 @@ TEST_CASE("a file, and a folder with other things in it, are refused and left as
 TEST_CASE("a process that died while it made the database is no obstacle") {
   const TempFolder folder;
   testing::write_bytes(folder / "LOCK", "");
-  testing::write_bytes(folder / "NESTOR.x1y2z3", "half a manif");
+  REQUIRE(write_manifest(folder.path(), new_manifest()).ok());
+  const std::string manifest_bytes = testing::read_bytes(folder / "NESTOR");
+  std::filesystem::remove(folder / "NESTOR");
+  testing::write_bytes(folder / "NESTOR.77-0.tmp", manifest_bytes.substr(0, 20));
+  testing::write_bytes(folder / "NESTOR.77-1.tmp", manifest_bytes.substr(0, 5));
+  testing::write_bytes(folder / "NESTOR.77-2.tmp", "");
   make_store(folder.path());
   // Begun and not complete: at every later step of making.
   for (const bool with_rocksdb : {false, true}) {

@@ -84,6 +84,23 @@ class IndexAndSearch(cli_harness.CliTest):
         again = self.ok("index", "alias", "--json").json()
         self.assertEqual((again["database"], again["unchanged"]), (report["database"], 2))
 
+    def test_texts_called_like_a_databases_files_are_documents(self):
+        for name in ("NESTOR", "WATERMARK", "LOCK", "CURRENT", "REPAIR", "MANIFEST-1", "cache/a.md", "rocksdb/CURRENT", "heroes/NESTOR"):
+            self.put(name, f"a text called {name}\n")
+        report = self.ok("index", "docs", "--json").json()
+        self.assertEqual((report["files"], report["skipped"]), (11, []))
+        self.assertEqual(self.ok("get", "docs", "heroes/NESTOR").text, "a text called heroes/NESTOR\n")
+        self.ok("docs", "a text")
+        self.ok("stats", "docs")
+        # A database among the documents is passed over, whole or not.
+        self.ok("index", "docs", "--db", str(self.docs / "inside"))
+        for left in ("whole", "left"):
+            report = self.ok("index", "docs", "--json").json()
+            self.assertEqual([(s["path"], s["reason"]) for s in report["skipped"]], [("inside", "Nestor database")], left)
+            (self.docs / "inside/NESTOR").unlink(missing_ok=True)
+        self.refused("index", "docs/inside", code=6, says=["NESTOR is missing or damaged", "nestor repair"])
+        self.refused("add", "docs", "--key", "k", input=b"t", says=["is no Nestor database and not empty"])
+
     def test_db_names_another_place(self):
         report = self.ok("index", "docs", "--db", self.db, "--json").json()
         self.assertEqual(report["database"], self.db)

@@ -99,14 +99,17 @@ class CliTest(unittest.TestCase):
         lines = "".join(json.dumps(document) + "\n" for document in documents)
         return self.run_cli("add", self.db, "--jsonl", *options, input=lines.encode(), **run)
 
-    def on_terminal(self, *words, **environment):
-        """Runs with stdout and stderr on one terminal; returns exit code and everything it showed."""
+    def on_terminal(self, *words, answer=None, **environment):
+        """Runs with stdout and stderr on one terminal; returns exit code and everything it showed. With an
+        answer standard input is that terminal too, and the answer is typed there."""
         main, other = pty.openpty()
         process = subprocess.Popen(
-            [CLI, *MODEL, *words], stdin=subprocess.DEVNULL, stdout=other, stderr=other,
+            [CLI, *MODEL, *words], stdin=subprocess.DEVNULL if answer is None else other, stdout=other, stderr=other,
             cwd=self.scratch, env={**self.environment, **environment},
         )
         os.close(other)
+        if answer:
+            os.write(main, answer.encode())
         shown = b""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:

@@ -57,6 +57,22 @@ class TransferTest(cli_harness.CliTest):
         self.assertEqual(self.hits(bare), self.hits(other))
         self.assertEqual(self.run_cli("export", self.db, "--filter", "i > 99", model=False).code, 1)
 
+    def test_a_collection_by_distance_stays_one(self):
+        points = [{"key": f"p{i}", "text": "t", "vector": [i, i * i]} for i in range(1, 6)]
+        for metric in ("l2", "dot", "cosine"):
+            mine, other = str(self.scratch / f"{metric}.db"), str(self.scratch / f"{metric}-2.db")
+            lines = "".join(json.dumps(point) + "\n" for point in points).encode()
+            self.ok("add", mine, "--jsonl", "--metric", metric, input=lines, model=False)
+            self.ok("import", other, input=self.ok("export", mine, model=False).out, model=False)
+            ask = ["--vector", "[2,3]", "--json"]
+            hits = [self.ok("search", db, *ask, model=False).json()["hits"] for db in (mine, other)]
+            self.assertEqual(hits[0], hits[1])
+            metrics = [self.ok("stats", db, "--json", model=False).json()["collections"][0]["metric"] for db in (mine, other)]
+            self.assertEqual(metrics, [metric, metric])
+            file = str(self.scratch / f"{metric}.bundle")
+            bundled = self.ok("bundle", mine, file, "--json", model=False).json()
+            self.assertEqual(bundled["collections"][0]["metric"], metric)
+
 
 if __name__ == "__main__":
     cli_harness.main()

@@ -19,6 +19,7 @@
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
 #include "tools/cli/model_choice.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/standard_input.h"
@@ -270,18 +271,14 @@ void add_add_command(CLI::App& app, Context& context) {
   command.add_option("--metadata", options->metadata, "Its metadata, a JSON object");
   command.add_option("--collection", options->collection, "The collection to fill")
       ->capture_default_str();
-  command
-      .add_option("--batch", options->batch, "Documents in one atomic, synced commit, 1 to 100000")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100'000).description(""));
+  add_number(command, "--batch", options->batch, ranges::kAddBatch,
+             "Documents in one atomic, synced commit, 1 to 100000 (default: 64)");
   CLI::Option* ack =
       command.add_flag("--ack", options->ack,
                        "Print each key as a JSON string and line once its batch is safe on disk");
   command.add_flag("--no-split", options->no_split, "Keep each text as one passage");
-  command
-      .add_option("--passage-tokens", options->passage_tokens,
-                  "Most model tokens in a passage, 16 to 1800")
-      ->capture_default_str();
+  add_number(command, "--passage-tokens", options->passage_tokens, ranges::kPassageTokens,
+             "Most model tokens in a passage, 16 to 1800 (default: 256)");
   command.add_option("--metric", options->metric,
                      "For a new collection of given vectors: cosine (default), dot, or l2");
   command.add_option("--precision", options->precision, kPrecisionHelp);

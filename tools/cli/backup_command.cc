@@ -84,6 +84,7 @@ void print_bundle(const CopyOptions& options, const std::string& file, const Bun
       one["space"] = json_text(collection.space);
       one["model"] = json_text(collection.model);
       one["width"] = collection.width;
+      one["metric"] = metric_name(collection.metric);
       one["documents"] = collection.documents;
       one["passages"] = collection.passages;
       one["digest"] = json_text(collection.digest);
@@ -97,9 +98,9 @@ void print_bundle(const CopyOptions& options, const std::string& file, const Bun
                             report.format_version, report.sequence, report.sha256));
   for (const BundledCollection& collection : report.collections) {
     context.print(fmt::format(
-        "{}: {}, {}, {} wide, {} (space {:.12}), digest {}\n",
+        "{}: {}, {}, {} wide, {}, {} (space {:.12}), digest {}\n",
         escape_for_terminal(collection.name, false), counted(collection.documents, "document"),
-        counted(collection.passages, "passage"), collection.width,
+        counted(collection.passages, "passage"), collection.width, metric_name(collection.metric),
         escape_for_terminal(collection.model.empty() ? "no model" : collection.model, false),
         escape_for_terminal(collection.space, false),
         escape_for_terminal(collection.digest, false)));

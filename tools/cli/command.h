@@ -28,6 +28,7 @@ void add_index_command(CLI::App& app, Context& context);
 void add_search_command(CLI::App& app, Context& context);
 void add_add_command(CLI::App& app, Context& context);
 void add_get_command(CLI::App& app, Context& context);
+void add_list_command(CLI::App& app, Context& context);
 void add_delete_command(CLI::App& app, Context& context);
 void add_recall_command(CLI::App& app, Context& context);
 void add_stats_command(CLI::App& app, Context& context);

@@ -13,12 +13,13 @@
 namespace nestor::cli {
 namespace {
 
-void write_line(Context& context, std::string_view prefix, std::string_view text) {
+void write_line(Context& context, std::string_view prefix, std::string_view text,
+                std::string_view end) {
   if (context.progress_line != nullptr) context.progress_line->wipe();
   std::fflush(stdout);
   // Lines stay: messages are made of several on purpose, and names inside them are quoted by
   // whoever put them there; every other control character is spelled out.
-  const std::string line = fmt::format("{}{}\n", prefix, escape_for_terminal(text, true));
+  const std::string line = fmt::format("{}{}{}", prefix, escape_for_terminal(text, true), end);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
@@ -69,17 +70,21 @@ OpenOptions Context::open_options(const std::string& precision) {
 }
 
 void Context::note(std::string_view line) {
-  if (!global.quiet) write_line(*this, "", line);
+  if (!global.quiet) write_line(*this, "", line, "\n");
 }
 
 void Context::warn(std::string_view line) {
-  if (!global.quiet) {
-    write_line(*this, styled(terminal_of(2), Style::kYellow, "warning: "), line);
-  }
+  if (!global.quiet) caution(line);
 }
 
+void Context::caution(std::string_view line) {
+  write_line(*this, styled(terminal_of(2), Style::kYellow, "warning: "), line, "\n");
+}
+
+void Context::prompt(std::string_view question) { write_line(*this, "", question, ""); }
+
 int Context::fail(const Status& status) {
-  write_line(*this, styled(terminal_of(2), Style::kRed, "nestor: "), status.message());
+  write_line(*this, styled(terminal_of(2), Style::kRed, "nestor: "), status.message(), "\n");
   return exit_code_of(status);
 }
 

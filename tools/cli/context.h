@@ -57,6 +57,10 @@ struct Context {
   // One line on stderr, made safe for a terminal. note() and warn() say nothing with --quiet.
   void note(std::string_view line);
   void warn(std::string_view line);
+  // As warn(), also with --quiet: what may make a result another one than was meant.
+  void caution(std::string_view line);
+  // A question to the person at the terminal, on stderr; the line goes on with the answer.
+  void prompt(std::string_view question);
   // "nestor: <message>" on stderr, also with --quiet; returns the exit code that belongs to the
   // status.
   int fail(const Status& status);

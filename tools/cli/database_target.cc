@@ -6,41 +6,25 @@
 #include <system_error>
 
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "storage/folder_kind.h"
+#include "tools/cli/folder_registry.h"
 
 namespace nestor::cli {
 namespace {
 
-constexpr std::size_t kNameDigits = 32;  // of SHA-256: 128 bits keep two folders apart
-
-Result<std::string> index_of_folder(const std::string& real_path) {
-  const std::string data = data_folder();
-  if (data.empty()) {
-    return Status(
-        StatusCode::kInvalidArgument,
-        "there is no place for the index: neither XDG_DATA_HOME nor HOME is set; name one "
-        "with --db");
-  }
-  return data + "/indexes/" + sha256_hex(real_path).substr(0, kNameDigits);
-}
-
 // What is left of a database whose manifest is gone must not pass for a folder of documents.
 Status check_remains(const std::string& path) {
-  for (const char* remains : {"WATERMARK", "rocksdb/CURRENT", "rocksdb/IDENTITY"}) {
-    if (!is_regular_file(path + "/" + remains)) continue;
-    return {StatusCode::kDataLoss, fmt::format("{} holds {} of a database but no file NESTOR: it "
-                                               "is damaged. Restore it from a copy, or "
-                                               "make it anew from the documents in another place",
-                                               quote_for_message(path, 512), remains)};
-  }
-  return {};
+  return storage::folder_kind(path) == storage::FolderKind::kRemains ? storage::remains_status(path)
+                                                                     : Status();
 }
 
 }  // namespace
 
-bool is_database(const std::string& path) { return is_regular_file(path + "/NESTOR"); }
+bool is_database(const std::string& path) {
+  return storage::folder_kind(path) == storage::FolderKind::kDatabase;
+}
 
 Result<DatabaseTarget> find_target(const std::string& typed, const std::string& database_override) {
   if (is_database(typed)) {
@@ -73,13 +57,23 @@ Result<DatabaseTarget> find_target(const std::string& typed, const std::string& 
     return DatabaseTarget{database_override, real, typed};
   }
   NESTOR_ASSIGN_OR_RETURN(std::string database, index_of_folder(real));
-  if (!is_database(database)) NESTOR_RETURN_IF_ERROR(check_remains(database));
+  if (!is_database(database) && !adopt_moved_index(database, real)) {
+    NESTOR_RETURN_IF_ERROR(check_remains(database));
+  }
+  note_use(database);
   return DatabaseTarget{std::move(database), real, typed};
 }
 
 Result<DatabaseTarget> find_existing_target(const std::string& typed,
                                             const std::string& database_override) {
-  NESTOR_ASSIGN_OR_RETURN(DatabaseTarget target, find_target(typed, database_override));
+  Result<DatabaseTarget> found = find_target(typed, database_override);
+  if (found.status().code() == StatusCode::kNotFound && database_override.empty()) {
+    // A folder that is not there now, of a disk that is not mounted: its index still answers.
+    const std::string gone = path_of_gone_folder(typed);
+    const Result<std::string> index = index_of_folder(gone);
+    if (index.ok() && is_database(index.value())) return DatabaseTarget{index.value(), gone, typed};
+  }
+  NESTOR_ASSIGN_OR_RETURN(DatabaseTarget target, std::move(found));
   if (!is_database(target.database)) {
     return Status(
         StatusCode::kNotFound,

@@ -16,7 +16,7 @@ struct DatabaseTarget {
   std::string typed;   // as the person wrote it
 };
 
-// True for a folder that holds the file every database has.
+// True for a folder whose file NESTOR is a manifest (storage/folder_kind.h).
 bool is_database(const std::string& path);
 
 // The words DB and --db of a command that works on a database there is, the first of its words:
@@ -25,12 +25,12 @@ void add_target_options(CLI::App& command, std::string& typed, std::string& data
                         const std::string& name = "DB");
 
 // `typed` is a database or a folder of documents. `database_override` (--db), if not empty, is the
-// database of that folder. Errors: kNotFound (nothing there), kInvalidArgument (a file; no home for
-// the index).
+// database of that folder. The index of a folder that was moved is given its new place. Errors:
+// kNotFound (nothing there), kInvalidArgument (a file; no home for the index).
 Result<DatabaseTarget> find_target(const std::string& typed, const std::string& database_override);
 
-// The same, and the database has to be there. Errors: also kNotFound with the command that makes
-// it.
+// The same, and the database has to be there; the folder need not. Errors: also kNotFound with the
+// command that makes it.
 Result<DatabaseTarget> find_existing_target(const std::string& typed,
                                             const std::string& database_override);
 

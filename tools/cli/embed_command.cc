@@ -12,6 +12,7 @@
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
 #include "tools/cli/model_choice.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -137,7 +138,8 @@ void add_embed_command(CLI::App& app, Context& context) {
                   "sentence-similarity or code-retrieval")
       ->capture_default_str();
   command.add_option("--title", options->title, "Title of the texts, for the role document");
-  command.add_option("--width", options->width, "768, 512, 256 or 128 (default: the widest)");
+  add_number(command, "--width", options->width, ranges::kDimension,
+             "768, 512, 256 or 128 (default: the widest)");
   command.add_option("--precision", options->precision, kPrecisionHelp);
   set_action(command, context, [options](Context& c) { return run_embed(*options, c); });
 }

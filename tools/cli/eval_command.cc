@@ -18,6 +18,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/eval_pipeline.h"
 #include "tools/cli/model_choice.h"
+#include "tools/cli/number_option.h"
 
 namespace nestor::cli {
 namespace {
@@ -239,18 +240,14 @@ void add_eval_command(CLI::App& app, Context& context) {
                   "coarse and rerank width (128,768); one width searches exactly at it; auto: the "
                   "planner's; keyword and hybrid: by words, by both; may be given several times")
       ->allow_extra_args(false);
-  command
-      .add_option("--candidates", options->setup.candidate_count,
-                  "reranked a query (the planner's choice)")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
-  command
-      .add_option("--limit-documents", options->limits.documents,
-                  "read so many: judged ones first, then seeded others; queries with nothing left "
-                  "are dropped")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
-  command.add_option("--limit-queries", options->limits.queries, "ask so many, a seeded sample")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000'000}));
-  command.add_option("--seed", options->limits.seed, "of the samples (1)");
+  add_number(command, "--candidates", options->setup.candidate_count, ranges::kCandidates,
+             "reranked a query (the planner's choice)");
+  add_number(command, "--limit-documents", options->limits.documents, ranges::kSample,
+             "read so many: judged ones first, then seeded others; queries with nothing left are "
+             "dropped");
+  add_number(command, "--limit-queries", options->limits.queries, ranges::kSample,
+             "ask so many, a seeded sample");
+  add_number(command, "--seed", options->limits.seed, ranges::kSeed, "of the samples (1)");
   command.add_flag(
       "--join-title", options->setup.join_title,
       "the title before the text, as published runs have it, not in the prompt's title slot");

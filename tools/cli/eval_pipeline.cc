@@ -9,6 +9,7 @@
 
 #include "core/macros.h"
 #include "query/add_report.h"
+#include "query/icu_text.h"
 #include "tools/cli/progress.h"
 
 namespace nestor::cli {
@@ -138,6 +139,8 @@ struct EvalQuery {
 
 Result<SearchResult> ask(const Database& database, const EvalQuery& query,
                          const SearchOptions& options) {
+  // A query of nothing but white space finds nothing by words, and is no mistake of a benchmark.
+  if (options.mode != SearchMode::kVector && query::is_blank(query.text)) return SearchResult{};
   return options.mode == SearchMode::kVector ? database.search_vector(query.vector, options)
                                              : database.search(query.text, options);
 }

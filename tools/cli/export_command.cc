@@ -6,6 +6,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "tools/cli/database_target.h"
+#include "tools/cli/filter_check.h"
 #include "tools/cli/line_reader.h"
 #include "tools/cli/output.h"
 #include "tools/cli/standard_input.h"
@@ -34,7 +35,7 @@ struct ImportCommandOptions {
 };
 
 int run_export(const ExportCommandOptions& options, Context& context) {
-  const Result<Filter> filter = Filter::parse(options.filter);
+  const Result<Filter> filter = parse_filter(options.filter);
   if (!filter.ok()) return context.fail(filter.status());
   const Result<DatabaseTarget> target = find_existing_target(options.target, options.database);
   if (!target.ok()) return context.fail(target.status());
@@ -42,6 +43,11 @@ int run_export(const ExportCommandOptions& options, Context& context) {
   open.read_only = true;
   const Result<Database> database = Database::open(target.value().database, open);
   if (!database.ok()) return context.fail(database.status());
+  if (const Status checked =
+          caution_of_unknown_fields(database.value(), filter.value(), options.collection, context);
+      !checked.ok()) {
+    return context.fail(checked);
+  }
   const auto write = [&](std::string_view line) -> Status {
     context.print(std::string(line) + "\n");
     return context.flush();

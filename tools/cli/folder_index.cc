@@ -14,6 +14,7 @@
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/input_check.h"
+#include "tools/cli/folder_registry.h"
 #include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
@@ -31,7 +32,10 @@ Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexO
   NESTOR_RETURN_IF_ERROR(planned_precision(context, options.precision).status());
   const std::string parent = std::filesystem::path(target.database).parent_path().string();
   if (!parent.empty()) NESTOR_RETURN_IF_ERROR(make_folders(parent));
-  return Database::open(target.database, context.open_options(options.precision));
+  NESTOR_ASSIGN_OR_RETURN(Database database,
+                          Database::open(target.database, context.open_options(options.precision)));
+  if (!target.folder.empty()) note_folder(target.database, target.folder);
+  return database;
 }
 
 namespace {
@@ -55,6 +59,7 @@ Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget&
   sync.collection = options.collection;
   sync.split.passage_tokens = passage_tokens_of(database, options);
   sync.database_path = target.database;
+  sync.remove_missing = options.remove_missing;
   sync.stop = context.stop;
   ProgressLine line(context, "indexing " + escape_for_terminal(target.typed, false));
   sync.progress = [&](const query::SyncProgress& progress) {
@@ -81,6 +86,19 @@ std::string skipped_by_reason(const query::SyncReport& report) {
                         query::skip_reason_name(reason));
   }
   return text;
+}
+
+std::string missing_text(const query::SyncReport& report, const std::string& folder) {
+  constexpr std::size_t kShown = 3;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(kShown, report.missing.size()); ++i) {
+    names += (i == 0 ? "" : ", ") + escape_for_terminal(report.missing[i], false);
+  }
+  if (report.missing.size() > kShown) names += ", …";
+  return fmt::format(
+      "the files of {} are not in {} any more, all or most there were; the documents were kept, "
+      "since a disk may not be mounted or a folder not synced yet: {}",
+      counted(std::ssize(report.missing), "document"), escape_for_terminal(folder, false), names);
 }
 
 std::string changes_text(const query::SyncReport& report) {

@@ -15,7 +15,8 @@ struct FolderIndexOptions {
   std::string collection = kDefaultCollection;
   // 0: as the last run had it, or the library's default.
   int passage_tokens = 0;
-  std::string precision = {};  // as asked for; empty: that of the model in place
+  bool remove_missing = false;  // SyncOptions::remove_missing
+  std::string precision = {};   // as asked for; empty: that of the model in place
 };
 
 // Makes sure, in no time, that there is a model in that precision; then opens or creates the
@@ -28,6 +29,8 @@ Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget&
 
 // "30 hidden, 2 symbolic link", most first; empty when nothing was skipped.
 std::string skipped_by_reason(const query::SyncReport& report);
+// "12 of 14 documents are of files that are not in FOLDER any more and were kept: a.md, b.md …"
+std::string missing_text(const query::SyncReport& report, const std::string& folder);
 // "added 2, updated 0, unchanged 410, removed 0".
 std::string changes_text(const query::SyncReport& report);
 

@@ -6,6 +6,7 @@
 #include "core/text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
+#include "tools/cli/document_key.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -39,7 +40,7 @@ void print_document(const GetOptions& options, const Document& document, Context
     context.print(document.text);
     return;
   }
-  context.print(escape_for_terminal(document.text, true));
+  context.print(escape_for_terminal(with_unix_lines(document.text), true));
   if (!document.text.ends_with('\n')) context.print("\n");
 }
 
@@ -50,7 +51,9 @@ int run_get(const GetOptions& options, Context& context) {
   open.read_only = true;
   const Result<Database> database = Database::open(target.value().database, open);
   if (!database.ok()) return context.fail(database.status());
-  const Result<Document> document = database.value().get(options.key, options.collection);
+  const Result<std::string> key = find_key(database.value(), options.key, options.collection);
+  if (!key.ok()) return context.fail(key.status());
+  const Result<Document> document = database.value().get(key.value(), options.collection);
   if (!document.ok()) {
     const int code = context.fail(document.status());
     return document.status().code() == StatusCode::kNotFound ? kExitNoHits : code;

@@ -1,6 +1,7 @@
 // nestor index FOLDER
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
@@ -8,6 +9,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/folder_index.h"
 #include "tools/cli/model_choice.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -27,6 +29,29 @@ std::string skipped_line(const query::SkippedFile& skipped) {
                      skipped.detail.empty() ? "" : " (" + skipped.detail + ")");
 }
 
+std::int64_t replaced_sequences(const query::SyncReport& report) {
+  std::int64_t sum = 0;
+  for (const query::RepairedFile& file : report.repaired) sum += file.sequences;
+  return sum;
+}
+
+// With the names of a few of the files, or of all.
+std::string repaired_text(const query::SyncReport& report, bool all) {
+  constexpr std::size_t kShown = 5;
+  std::string names;
+  const std::size_t shown = all ? report.repaired.size() : std::min(kShown, report.repaired.size());
+  for (std::size_t i = 0; i < shown; ++i) {
+    names += (i == 0 ? "" : ", ") + escape_for_terminal(report.repaired[i].path, false);
+  }
+  if (shown < report.repaired.size()) {
+    names += fmt::format(" and {} more (--verbose lists them)", report.repaired.size() - shown);
+  }
+  return fmt::format("{} that {} no UTF-8 became U+FFFD in {}: {}",
+                     counted(replaced_sequences(report), "sequence"),
+                     replaced_sequences(report) == 1 ? "is" : "are",
+                     counted(std::ssize(report.repaired), "file"), names);
+}
+
 void print_for_people(const IndexOptions& options, const query::SyncReport& report,
                       const std::string& precision, double seconds, Context& context) {
   context.print(fmt::format(
@@ -38,11 +63,7 @@ void print_for_people(const IndexOptions& options, const query::SyncReport& repo
     context.warn(fmt::format("{} cut at the model's context; the tail is not searchable",
                              counted(report.documents.passages_truncated, "passage")));
   }
-  if (report.repaired_files > 0) {
-    context.warn(fmt::format("{} of ill-formed UTF-8 in {} became U+FFFD",
-                             counted(report.replaced_sequences, "sequence"),
-                             counted(report.repaired_files, "file")));
-  }
+  if (!report.repaired.empty()) context.warn(repaired_text(report, options.verbose));
   if (report.skipped.empty()) return;
   context.note(fmt::format("skipped {}: {}{}", with_thousands(std::int64_t(report.skipped.size())),
                            skipped_by_reason(report),
@@ -68,8 +89,14 @@ void print_json(const IndexOptions& options, const DatabaseTarget& target,
   json["passages_reused"] = report.documents.passages_reused;
   json["passages_truncated"] = report.documents.passages_truncated;
   json["tokens_embedded"] = report.documents.tokens_embedded;
-  json["repaired_files"] = report.repaired_files;
-  json["replaced_sequences"] = report.replaced_sequences;
+  json["repaired_files"] = report.repaired.size();
+  json["replaced_sequences"] = replaced_sequences(report);
+  json["repaired"] = Json::array();
+  for (const query::RepairedFile& file : report.repaired) {
+    json["repaired"].push_back({{"path", json_text(file.path)}, {"sequences", file.sequences}});
+  }
+  json["missing"] = Json::array();
+  for (const std::string& key : report.missing) json["missing"].push_back(json_text(key));
   json["skipped"] = Json::array();
   for (const query::SkippedFile& skipped : report.skipped) {
     Json entry;
@@ -113,6 +140,12 @@ int run_index(const IndexOptions& options, Context& context) {
   } else {
     print_for_people(options, report, precision, passed.count(), context);
   }
+  if (!report.missing.empty()) {
+    return context.fail({StatusCode::kFailedPrecondition,
+                         missing_text(report, options.folder) +
+                             fmt::format(". If they are to go: nestor index {} --remove-missing",
+                                         escape_for_terminal(options.folder, false))});
+  }
   if (!report.interrupted) return kExitOk;
   context.note(fmt::format("stopped; what is counted above is kept. To go on: nestor index {}",
                            escape_for_terminal(options.folder, false)));
@@ -131,10 +164,12 @@ void add_index_command(CLI::App& app, Context& context) {
                      "The database to fill (default: one in Nestor's data folder)");
   command.add_option("--collection", options->index.collection, "The collection to fill")
       ->capture_default_str();
-  command
-      .add_option("--passage-tokens", options->index.passage_tokens,
-                  "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)")
-      ->check(CLI::Range(1, 1'000'000).description(""));
+  add_number(command, "--passage-tokens", options->index.passage_tokens, ranges::kPassageTokens,
+             "Most model tokens in a passage, 16 to 1800 (default: as the last time, or 256)");
+  command.add_flag("--remove-missing", options->index.remove_missing,
+                   "Remove the documents of missing files also where they are all there were, or "
+                   "more than half and at least 4: otherwise those are kept, listed, and the exit "
+                   "code is 2, since the disk may not be mounted");
   command.add_option("--precision", options->index.precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");
   command.add_flag("--verbose,-v", options->verbose, "List every skipped file with its reason");

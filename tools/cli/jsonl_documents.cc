@@ -25,11 +25,18 @@ Result<json> parse_object(std::string_view line) {
         "a JSON array; one object a line is expected. To turn a file with one array into lines: "
         "jq -c '.[]' FILE");
   }
-  NESTOR_ASSIGN_OR_RETURN(json object, parse_json(line));
+  NESTOR_ASSIGN_OR_RETURN(json object, parse_json(line, {.exact_below = "metadata"}));
   if (!object.is_object()) {
     return invalid(fmt::format("a JSON {}; one object a line is expected", object.type_name()));
   }
   return object;
+}
+
+Status require(const json& object, const char* name) {
+  const json* const found = object.find(name);
+  if (found != nullptr && !found->is_null()) return {};
+  return invalid(fmt::format("the member \"{}\" is {}, expected a string", name,
+                             found == nullptr ? "missing" : "null"));
 }
 
 Result<std::string> take_string(json& value, std::string_view name) {
@@ -71,11 +78,12 @@ Status unknown_member(const std::string& name, std::string_view known) {
 Result<Document> parse_document_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
   for (const char* name : {"key", "text"}) {
-    if (object.find(name) == nullptr)
-      return invalid(fmt::format("the member \"{}\" is missing", name));
+    NESTOR_RETURN_IF_ERROR(require(object, name));
   }
   Document document;
   for (auto& [name, value] : object.members()) {
+    // Null is what programs write for "there is none".
+    if (value.is_null() && (name == "title" || name == "metadata" || name == "vector")) continue;
     if (name == "key") {
       NESTOR_ASSIGN_OR_RETURN(document.key, take_string(value, name));
     } else if (name == "title") {
@@ -95,9 +103,10 @@ Result<Document> parse_document_line(std::string_view line) {
 
 Result<EmbedLine> parse_embed_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  if (object.find("text") == nullptr) return invalid("the member \"text\" is missing");
+  NESTOR_RETURN_IF_ERROR(require(object, "text"));
   EmbedLine parsed;
   for (auto& [name, value] : object.members()) {
+    if (value.is_null() && name == "title") continue;
     if (name == "text") {
       NESTOR_ASSIGN_OR_RETURN(parsed.text, take_string(value, name));
     } else if (name == "title") {

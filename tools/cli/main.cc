@@ -15,6 +15,7 @@
 #include "tools/cli/eval_command.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/model_command.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/standard_input.h"
 #include "tools/cli/transfer_commands.h"
 
@@ -41,19 +42,15 @@ void add_global_options(CLI::App& app, Context& context) {
                  "`nestor model pull` puts it, then the Hugging Face cache)");
   app.add_flag("--allow-unverified-model", context.global.allow_unverified_model,
                "Load a model whose tokenizer is not a known one; only for files that you trust");
-  app.add_option(
-         "--threads", context.global.thread_count,
-         "Most threads to use; never more than processors are available (default: all of them)")
-      ->check(CLI::Range(1, 4096).description(""));
-  app.add_option(
-         "--memory", context.global.memory_bytes,
-         "The most that a database may hold in memory, such as 512M (K, M or G, of 1,024; "
-         "at least 32M; default: no limit). Half is for indexes, a quarter for RocksDB, the "
-         "rest for filters, postings and rows on their way to a file. The model, mapped "
-         "caches and what one call works with are not counted. What does not fit is "
-         "refused, with the budget that is enough")
-      ->transform(CLI::AsSizeValue(false).description(""))
-      ->type_name("SIZE");
+  add_number(
+      app, "--threads", context.global.thread_count, ranges::kThreads,
+      "Most threads to use; never more than processors are available (default: all of them)");
+  add_bytes(app, "--memory", context.global.memory_bytes, ranges::kMemoryBytes,
+            "The most that a database may hold in memory, such as 512M (K, M or G, of 1,024; "
+            "at least 32M; default: no limit). Half is for indexes, a quarter for RocksDB, the "
+            "rest for filters, postings and rows on their way to a file. The model, mapped "
+            "caches and what one call works with are not counted. What does not fit is "
+            "refused, with the budget that is enough");
   app.add_flag("--quiet,-q", context.global.quiet, "Say nothing but results and errors");
   app.set_version_flag("--version", std::string("nestor ") + kVersion);
 }
@@ -64,6 +61,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_add_command(app, context);
   add_get_command(app, context);
   add_delete_command(app, context);
+  add_list_command(app, context);
   add_stats_command(app, context);
   add_recall_command(app, context);
   add_verify_command(app, context);

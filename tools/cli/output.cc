@@ -34,6 +34,23 @@ void append_json_escape(std::string& out, std::string_view code_point) {
   }
 }
 
+}  // namespace
+
+std::string with_unix_lines(std::string_view text) {
+  std::string lines;
+  lines.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\r') {
+      lines += text[i];
+    } else if (i + 1 == text.size() || text[i + 1] != '\n') {
+      lines += '\n';
+    }
+  }
+  return lines;
+}
+
+namespace {
+
 std::string one_line(std::string_view text) {
   std::string line = escape_for_terminal(text, true);
   std::replace(line.begin(), line.end(), '\n', ' ');
@@ -48,7 +65,9 @@ std::size_t indentation(const std::string& line) {
 // The passage's first lines that say something; headings stand in the line above already. What all
 // lines but the first are indented by is left out: the passage begins in the middle of its first
 // line, behind that line's indentation.
-std::string snippet(std::string_view text, bool under_heading, int width) {
+std::string snippet(std::string_view passage, bool under_heading, int width) {
+  const std::string unix_lines = with_unix_lines(passage);
+  std::string_view text = unix_lines;
   std::vector<std::string> lines;
   while (!text.empty() && lines.size() < kSnippetLines) {
     const std::size_t end = std::min(text.find('\n'), text.size());
@@ -114,9 +133,8 @@ Json metadata_as_json(const Metadata& metadata) { return Json::parse(metadata_to
 std::string PathPrefix::path_of(const std::string& key, const Metadata& metadata) const {
   if (prefix.empty()) return {};
   // A document that somebody added by hand beside the files has no path.
-  const auto path = metadata.find("path");
-  const bool is_file = path != metadata.end() && path->second == MetadataValue(key);
-  return is_file ? prefix + key : std::string();
+  return query::is_document_of_file({.key = key, .metadata = metadata}) ? prefix + key
+                                                                        : std::string();
 }
 
 PathPrefix path_prefix_of(const Database& database, const std::string& collection,
@@ -140,7 +158,7 @@ Json hit_as_json(const Hit& hit, const PathPrefix& paths) {
   if (const std::string path = paths.path_of(hit.key, hit.metadata); !path.empty()) {
     json["path"] = json_text(path);
   }
-  json["bytes"] = {hit.bytes.begin, hit.bytes.end};
+  json["bytes"] = {hit.source_bytes.begin, hit.source_bytes.end};
   if (hit.keyword_score > 0) json["keyword_score"] = hit.keyword_score;
   if (hit.fused_score > 0) json["fused_score"] = hit.fused_score;
   if (hit.rerank_score.has_value()) json["rerank_score"] = *hit.rerank_score;

@@ -17,6 +17,8 @@ using Json = nlohmann::ordered_json;
 
 // {"schema_version": 1}, to be filled.
 Json new_json();
+// Line ends of Windows and of old Macs as those of Unix, for a terminal.
+std::string with_unix_lines(std::string_view text);
 // One line with its end. Characters that would move, hide or reorder what stands on a terminal are
 // written as \u escapes, which mean the same to every reader.
 std::string json_line(const Json& value);

@@ -7,9 +7,12 @@
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "query/icu_text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
+#include "tools/cli/filter_check.h"
 #include "tools/cli/line_reader.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -38,7 +41,8 @@ Result<std::vector<std::string>> read_questions(const std::string& path, Context
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) questions.push_back(line);
+    // Lines that are no UTF-8 are left to the library, which says which one it is.
+    if (find_invalid_utf8(line).has_value() || !query::is_blank(line)) questions.push_back(line);
   }
   if (questions.empty()) {
     return Status(StatusCode::kInvalidArgument,
@@ -117,7 +121,7 @@ int run_recall(const RecallCommandOptions& options, Context& context) {
     if (!questions.ok()) return context.fail(questions.status());
     recall.questions = std::move(questions).value();
   }
-  Result<Filter> filter = Filter::parse(options.filter);
+  Result<Filter> filter = parse_filter(options.filter);
   if (!filter.ok()) return context.fail(filter.status());
   recall.filter = std::move(filter).value();
   const Result<DatabaseTarget> target = find_existing_target(options.target, options.database);
@@ -126,6 +130,11 @@ int run_recall(const RecallCommandOptions& options, Context& context) {
   open.read_only = true;
   const Result<Database> database = Database::open(target.value().database, open);
   if (!database.ok()) return context.fail(database.status());
+  if (const Status checked =
+          caution_of_unknown_fields(database.value(), recall.filter, recall.collection, context);
+      !checked.ok()) {
+    return context.fail(checked);
+  }
   const Result<RecallReport> report = database.value().measure_recall(recall);
   if (!report.ok()) return context.fail(report.status());
   if (options.json) {
@@ -149,14 +158,12 @@ void add_recall_command(CLI::App& app, Context& context) {
       ->capture_default_str();
   command.add_option("--questions", options->questions_file,
                      "Your own questions, one a line; - reads standard input");
-  command
-      .add_option("--sample", options->recall.sample,
-                  "Otherwise: how many questions are made of the collection's passages")
-      ->capture_default_str();
-  command.add_option("-k,--k", options->recall.k, "Passages that count, 1 to 1000")
-      ->capture_default_str();
-  command.add_option("--target", options->recall.recall_target, "The recall that is wanted")
-      ->capture_default_str();
+  add_number(command, "--sample", options->recall.sample, ranges::kRecallQueries,
+             "Otherwise: how many questions are made of the collection's passages (default: 100)");
+  add_number(command, "-k,--k", options->recall.k, ranges::kRecallNeighbours,
+             "Passages that count, 1 to 1000 (default: 10)");
+  add_number(command, "--target", options->recall.recall_target, ranges::kRecallTarget,
+             "The recall that is wanted (default: 0.99)");
   command.add_option("--filter", options->filter, "Only documents that match, as in nestor search");
   command.add_flag("--json", options->json, "The report as JSON");
   set_action(command, context, [options](Context& c) { return run_recall(*options, c); });

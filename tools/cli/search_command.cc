@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "core/file.h"
@@ -10,10 +11,13 @@
 #include "core/text.h"
 #include "query/input_check.h"
 #include "tools/cli/command.h"
+#include "tools/cli/document_key.h"
+#include "tools/cli/filter_check.h"
 #include "tools/cli/folder_index.h"
 #include "tools/cli/jsonl_documents.h"
 #include "tools/cli/line_reader.h"
 #include "tools/cli/model_choice.h"
+#include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
 
 namespace nestor::cli {
@@ -31,7 +35,7 @@ struct SearchCommandOptions {
   std::string mode = "vector";
   std::string fusion = "weighted";
   std::string filter = {};
-  double vector_weight = -1;  // below 0: that of the fusion
+  std::optional<double> vector_weight;  // none: that of the fusion
   std::string precision = {};
   std::string vector;
   std::string vector_file;
@@ -41,7 +45,7 @@ struct SearchCommandOptions {
   std::vector<std::string> unlike_keys;
   double unlike_weight = Query().unlike_weight;
   bool any = false;
-  double timeout = 0;  // seconds; 0: none
+  std::optional<double> timeout;  // seconds
   bool index_first = false;
   bool explain = false;
   bool json = false;
@@ -126,6 +130,13 @@ Result<Database> open_and_index(const DatabaseTarget& target, const SearchComman
                   fmt::format("stopped ({}); what is indexed is kept. To go on, ask again or type: "
                               "nestor index {}",
                               changes_text(report), escape_for_terminal(target.typed, false)));
+  }
+  if (!report.missing.empty()) {
+    context.warn(
+        missing_text(report, target.typed) +
+        fmt::format(". The answer is from what was indexed. If they are to go: nestor index "
+                    "{} --remove-missing",
+                    escape_for_terminal(target.typed, false)));
   }
   const AddReport& documents = report.documents;
   if (documents.documents_added + documents.documents_updated + report.removed > 0) {
@@ -226,14 +237,14 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Result<SearchMode> mode = parse_search_mode(options.mode);
   if (!mode.ok()) return context.fail(mode.status());
   search.mode = mode.value();
-  Result<Filter> filter = Filter::parse(options.filter);
+  Result<Filter> filter = parse_filter(options.filter);
   if (!filter.ok()) return context.fail(filter.status());
   search.filter = std::move(filter).value();
   if (options.fusion == "rrf") {
     search.fusion.method = FusionOptions::Method::kReciprocalRank;
     search.fusion.vector_weight = 0.5;
   }
-  if (options.vector_weight >= 0) search.fusion.vector_weight = options.vector_weight;
+  if (options.vector_weight.has_value()) search.fusion.vector_weight = *options.vector_weight;
   // People are shown where the words stand.
   if (search.mode != SearchMode::kVector && search.snippet_bytes == 0 && !options.json &&
       !options.jsonl) {
@@ -244,20 +255,35 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   }
   const Result<Question> question = question_of(options, context);
   if (!question.ok()) return context.fail(question.status());
+  // Before anything is opened, indexed or loaded for it.
+  Query query = query_of(options, question.value());
+  if (const Status checked = query::check_query(query); !checked.ok()) {
+    return context.fail(checked);
+  }
   std::string typed_folder;
   Result<Database> opened = open_database(options, typed_folder, context);
   if (!opened.ok()) return context.fail(opened.status());
   const Database database = std::move(opened).value();
-
-  const Query query = query_of(options, question.value());
+  for (QueryParts* parts : {&query.like, &query.unlike}) {
+    for (auto& part : parts->keys) {
+      const Result<std::string> key = find_key(database, part.value, search.collection);
+      if (!key.ok()) return context.fail(key.status());
+      part.value = key.value();
+    }
+  }
+  if (const Status checked =
+          caution_of_unknown_fields(database, search.filter, search.collection, context);
+      !checked.ok()) {
+    return context.fail(checked);
+  }
   // The model is loaded before the clock starts; where that fails, the search says why.
   if (!query.like.texts.empty() || !query.unlike.texts.empty()) {
     [[maybe_unused]] const Result<Embedder> loaded = database.embedder();
   }
   const auto start = std::chrono::steady_clock::now();
-  if (options.timeout > 0) {
+  if (options.timeout.has_value()) {
     search.deadline = start + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                                  std::chrono::duration<double>(options.timeout));
+                                  std::chrono::duration<double>(*options.timeout));
   }
   const Result<SearchResult> found = database.search(query, search);
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
@@ -281,22 +307,22 @@ void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
       .add_option("--fusion", options.fusion, "How hybrid joins the two: weighted or rrf (by rank)")
       ->check(CLI::IsMember({"weighted", "rrf"}))
       ->capture_default_str();
-  command.add_option("--vector-weight", options.vector_weight,
-                     "What meaning counts in hybrid, 0 to 1 (default: 0.83; rrf: 0.5)");
-  command.add_option("--offset", options.search.offset, "Leave out so many of the best");
-  command.add_option("--min-score", options.search.min_score,
-                     "Leave out passages with a lower score; cosines: -1 to 1");
-  command.add_option("--per-document", options.search.per_document,
-                     "At most so many passages of one document");
-  command
-      .add_option("--recall", options.search.recall_target,
-                  "The share of the exact best to find, above 0 to 1; see nestor recall")
-      ->capture_default_str();
+  add_number(command, "--vector-weight", options.vector_weight, ranges::kVectorWeight,
+             "What meaning counts in hybrid, 0 to 1 (default: 0.83; rrf: 0.5)");
+  add_number(command, "--offset", options.search.offset, ranges::kOffset,
+             "Leave out so many of the best");
+  add_number(command, "--min-score", options.search.min_score, ranges::kMinScore,
+             "Leave out passages with a lower score; cosines: -1 to 1");
+  add_number(command, "--per-document", options.search.per_document, ranges::kPerDocument,
+             "At most so many passages of one document");
+  add_number(
+      command, "--recall", options.search.recall_target, ranges::kRecallTarget,
+      "The share of the exact best to find, above 0 to 1 (default: 0.99); see nestor recall");
   command.add_flag("--exact", options.search.exact, "Compare with every passage");
-  command.add_option("--diversity", options.search.diversity_lambda,
-                     "1: the nearest; less: the nearest that say something else (MMR's lambda)");
-  command.add_option("--snippet", options.search.snippet_bytes,
-                     "In JSON: where the words stand, in about so many bytes");
+  add_number(command, "--diversity", options.search.diversity_lambda, ranges::kDiversity,
+             "1: the nearest; less: the nearest that say something else (MMR's lambda)");
+  add_number(command, "--snippet", options.search.snippet_bytes, ranges::kSnippetBytes,
+             "In JSON: where the words stand, in about so many bytes");
 }
 
 void add_part_options(CLI::App& command, SearchCommandOptions& options) {
@@ -307,14 +333,12 @@ void add_part_options(CLI::App& command, SearchCommandOptions& options) {
   list("--like", options.like_keys, "KEY: more like this document, which is left out itself");
   list("--not", options.unlike, "A text to be away from");
   list("--not-like", options.unlike_keys, "KEY: a document to be away from");
-  command.add_option("--not-weight", options.unlike_weight, "What those to be away from count")
-      ->capture_default_str();
+  add_number(command, "--not-weight", options.unlike_weight, ranges::kUnlikeWeight,
+             "What those to be away from count, 0 to 10 (default: 0.5)");
   command.add_flag("--any", options.any,
                    "Near to any one of the texts and documents (default: to all of them together)");
-  command
-      .add_option("--timeout", options.timeout,
-                  "Seconds that the search may take, without loading the model; exit code 124")
-      ->check(CLI::Range(1e-6, 1e6).description(""));
+  add_number(command, "--timeout", options.timeout, ranges::kTimeoutSeconds,
+             "Seconds that the search may take, without loading the model; exit code 124");
 }
 
 void add_output_options(CLI::App& command, SearchCommandOptions& options) {
@@ -331,8 +355,8 @@ void add_search_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<SearchCommandOptions>();
   add_target_options(command, options->target, options->database, "DB_OR_FOLDER");
   command.add_option("QUESTION", options->words, "The question; - reads it from standard input");
-  command.add_option("-k,--k", options->search.k, "Passages to show, 1 to 10000")
-      ->capture_default_str();
+  add_number(command, "-k,--k", options->search.k, ranges::kHits,
+             "Passages to show, 1 to 10000 (default: 10)");
   command.add_option("--collection", options->search.collection, "The collection to ask")
       ->capture_default_str();
   command
@@ -340,13 +364,12 @@ void add_search_command(CLI::App& app, Context& context) {
                   "What the question is: query, question-answering, "
                   "fact-checking, code-retrieval, …")
       ->capture_default_str();
-  command.add_option(
-      "--coarse-width", options->search.coarse_width,
-      "Width of the first pass in full precision: 128, 256, 512 or 768 (default: codes)");
-  command.add_option("--rerank-width", options->search.rerank_width,
-                     "Width of the second pass (default: chosen)");
-  command.add_option("--candidates", options->search.candidate_count,
-                     "Passages that the first pass hands on (default: chosen)");
+  add_number(command, "--coarse-width", options->search.coarse_width, ranges::kDimension,
+             "Width of the first pass in full precision: 128, 256, 512 or 768 (default: codes)");
+  add_number(command, "--rerank-width", options->search.rerank_width, ranges::kDimension,
+             "Width of the second pass (default: chosen)");
+  add_number(command, "--candidates", options->search.candidate_count, ranges::kCandidates,
+             "Passages that the first pass hands on (default: chosen)");
   add_part_options(command, *options);
   add_ranking_options(command, *options);
   command.add_option("--precision", options->precision, kPrecisionHelp);

@@ -9,7 +9,8 @@
 
 #include "core/macros.h"
 #include "core/text.h"
-#include "query/folder_sync.h"
+#include "query/collection_attributes.h"
+#include "query/text_analysis.h"
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
 #include "tools/cli/output.h"
@@ -27,10 +28,9 @@ struct StatsOptions {
   bool memory = false;
 };
 
-std::string attribute_of(const Database& database, const std::string& collection,
-                         const char* name) {
-  const Result<std::string> value = database.attribute(collection, name);
-  return value.ok() ? value.value() : std::string();
+std::string attribute_of(const CollectionStats& collection, const char* name) {
+  const auto found = collection.attributes.find(name);
+  return found == collection.attributes.end() ? std::string() : found->second;
 }
 
 // Names in JSON and for people.
@@ -109,8 +109,7 @@ std::string memory_text(const MemoryUsage& usage) {
                      bytes_text(static_cast<double>(usage.total())), parts);
 }
 
-void print_json(const Stats& stats, const MemoryUsage* memory, const Database& database,
-                Context& context) {
+void print_json(const Stats& stats, const MemoryUsage* memory, Context& context) {
   Json json = new_json();
   json["path"] = json_text(stats.path);
   json["format_version"] = stats.format_version;
@@ -129,8 +128,12 @@ void print_json(const Stats& stats, const MemoryUsage* memory, const Database& d
     entry["metric"] = metric_name(collection.metric);
     entry["text_bytes"] = collection.text_bytes;
     entry["truncated_passages"] = collection.truncated_passages;
-    const std::string folder = attribute_of(database, collection.name, query::kFolderAttribute);
+    const std::string folder = attribute_of(collection, query::kFolderAttribute);
     if (!folder.empty()) entry["folder"] = json_text(folder);
+    entry["attributes"] = Json::object();
+    for (const auto& [name, value] : collection.attributes) {
+      entry["attributes"][json_text(name)] = json_text(value);
+    }
     json["collections"].push_back(std::move(entry));
   }
   if (memory != nullptr) {
@@ -154,7 +157,7 @@ std::string synced_text(const std::string& folder, const std::string& seconds_si
   return fmt::format("  in step with {} as of {}\n", escape_for_terminal(folder, false), text);
 }
 
-void print_for_people(const Stats& stats, const Database& database, Context& context) {
+void print_for_people(const Stats& stats, Context& context) {
   context.print(fmt::format("{}  format {}, sequence {}, {} on disk\n",
                             escape_for_terminal(stats.path, false), stats.format_version,
                             stats.sequence, bytes_text(static_cast<double>(stats.disk_bytes))));
@@ -177,10 +180,13 @@ void print_for_people(const Stats& stats, const Database& database, Context& con
       context.print(fmt::format("  {} cut at the model's context\n",
                                 counted(collection.truncated_passages, "passage")));
     }
-    const std::string folder = attribute_of(database, collection.name, query::kFolderAttribute);
+    if (const std::string language = attribute_of(collection, query::kLanguageAttribute);
+        !language.empty()) {
+      context.print(fmt::format("  words are {}\n", escape_for_terminal(language, false)));
+    }
+    const std::string folder = attribute_of(collection, query::kFolderAttribute);
     if (folder.empty()) continue;
-    context.print(
-        synced_text(folder, attribute_of(database, collection.name, query::kSyncedAttribute)));
+    context.print(synced_text(folder, attribute_of(collection, query::kSyncedAttribute)));
   }
 }
 
@@ -200,9 +206,9 @@ int run_stats(const StatsOptions& options, Context& context) {
     memory = usage.value();
   }
   if (options.json) {
-    print_json(stats.value(), memory.has_value() ? &*memory : nullptr, database.value(), context);
+    print_json(stats.value(), memory.has_value() ? &*memory : nullptr, context);
   } else {
-    print_for_people(stats.value(), database.value(), context);
+    print_for_people(stats.value(), context);
     if (memory.has_value()) context.print(memory_text(*memory) + limits_text(*memory));
   }
   return kExitOk;

@@ -31,6 +31,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -102,7 +103,8 @@ struct AddReport {
   std::int64_t documents_updated = 0;
   std::int64_t documents_unchanged = 0;  // same title, text, metadata and cut: nothing was written
   std::int64_t passages_embedded = 0;
-  std::int64_t passages_reused = 0;  // same text and title slot as before: the vector was kept
+  // Same text and title slot as another passage, of any key, there or in this call: one vector.
+  std::int64_t passages_reused = 0;
   std::int64_t passages_truncated =
       0;  // longer than the model's context; the tail is not searchable
   std::int64_t tokens_embedded = 0;
@@ -146,6 +148,7 @@ struct CollectionStats {
   Metric metric = Metric::kCosine;
   std::int64_t text_bytes = 0;
   std::int64_t truncated_passages = 0;
+  std::map<std::string, std::string> attributes = {};  // all of set_attribute
 };
 
 struct Stats {
@@ -256,6 +259,13 @@ class NESTOR_API Database {
   Result<std::int64_t> count(const Filter& filter = {},
                              const std::string& collection = kDefaultCollection) const;
 
+  // Fields that the filter names and no document of the collection has. `yaer != 2020` matches
+  // every document, so ask before a filter removes anything. Errors: kInvalidArgument (a wrong
+  // filter), kNotFound (the collection). Cost: a seek per field of the filter; where one is
+  // unknown, a seek per field of the collection.
+  Result<std::vector<UnknownField>> unknown_fields(
+      const Filter& filter, const std::string& collection = kDefaultCollection) const;
+
   // Brings a collection that another model embedded to the model in use; see nestor/reembed.h.
   // Changes of the collection wait only where they come faster than they can be embedded: for the
   // last pass. Errors: kNotFound, kInvalidArgument (vectors of the callers' own),
@@ -265,7 +275,8 @@ class NESTOR_API Database {
   Result<ReembedReport> reembed(const ReembedOptions& options = {});
 
   // Passages that answer the question, by meaning, by words or by both (options.mode).
-  // Errors: kInvalidArgument, kNotFound (the collection), kModelMissing, kModelMismatch,
+  // Errors: kInvalidArgument (options out of their range; a query without a visible character,
+  // alone or as a part), kNotFound (the collection), kModelMissing, kModelMismatch,
   // kFailedPrecondition (words of a collection whose words are not indexed: what to do),
   // kCancelled, kDeadlineExceeded, kOutOfMemory (as add), those of options.rerank.
   Result<SearchResult> search(std::string_view query, const SearchOptions& options = {}) const;

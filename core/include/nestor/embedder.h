@@ -10,10 +10,10 @@
 // databases of a process share one set of worker threads (name: nestor-worker): started when there
 // is work for them, asleep without it, ended with the last embedder and database. With a
 // thread_count of 1 there are none. No other thread is started, and neither the environment nor
-// OpenMP is touched. One exception: with an f32 model, OpenBLAS is loaded where it is installed. It
-// starts sleeping threads of its own unless OPENBLAS_NUM_THREADS=1 is set; while a call embeds, it
-// works on the calling threads alone, and its thread count is restored afterwards. A handle does
-// not survive fork(): calls in the child return kFailedPrecondition.
+// OpenMP is touched. One exception: the first f32 model of a process loads OpenBLAS where it is
+// installed; the threads that it starts then end before open() returns. While a call embeds with an
+// f32 model, OpenBLAS works on the calling threads alone; its thread count is restored afterwards.
+// A handle does not survive fork(): calls in the child return kFailedPrecondition.
 #pragma once
 
 #include <memory>

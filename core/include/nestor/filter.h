@@ -14,10 +14,10 @@
 // Fields: a metadata field by its name, with or without "meta." before it; `key` and `title` are
 //         the document's own ("meta.key" is the metadata field of that name).
 // Meaning, of a condition on a field of a document:
-//   ==        same kind and same value. Integers and doubles are one kind and compare as numbers,
-//             exactly. Strings that are both ISO 8601 dates are equal when they name one instant
-//             (no offset means UTC). A list equals a list of equal elements. `== null`: no such
-//             field.
+//   ==        same kind and same value. Integers, -2^63 to 2^64 - 1, and doubles are one kind and
+//             compare as numbers, exactly; a longer whole number is an error. Strings that are both
+//             ISO 8601 dates are equal when they name one instant (no offset means UTC). A list
+//             equals a list of equal elements. `== null`: no such field.
 //   !=        not ==; so a document without the field matches.
 //   < <= > >= numbers with numbers, dates with dates; other values and lists do not match, and null
 //             orders before nothing. Against a string that is no date, a boolean or a list: an
@@ -37,6 +37,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nestor/document.h"
 #include "nestor/export.h"
@@ -116,6 +117,15 @@ class NESTOR_API FilterField {
 
  private:
   std::string name_;
+};
+
+// A field named in a filter that no document of the collection has: misspelt, or not there yet.
+struct UnknownField {
+  std::string name;
+  // Fields that there are with nearly the same name, as they are written in a filter.
+  std::vector<std::string> similar;
+  // The filter only asks whether it is there (exists, == null, null in a list).
+  bool only_existence = false;
 };
 
 }  // namespace nestor

@@ -85,7 +85,8 @@ struct SearchOptions {
   // Variety (maximal marginal relevance): 1 ranks by relevance alone, 0 by difference from the
   // passages before alone.
   double diversity_lambda = 1;
-  // About how long Hit::snippet is; 0: none is made. Cost: some 0.2 ms a kilobyte of passage.
+  // About how long Hit::snippet is, at most 16 MiB; 0: none is made. Cost: some 0.2 ms a kilobyte
+  // of passage.
   std::int64_t snippet_bytes = 0;
   Role role = Role::kQuery;  // the prompt of the question
   // Puts the first rerank_count hits into an order of its own, after everything above has chosen
@@ -117,6 +118,7 @@ struct Hit {
   std::string heading_path;                 // "Chapter > Section", empty when there is none
   Metadata metadata;                        // of the document
   ByteRange bytes;                          // of the passage in the document's text
+  ByteRange source_bytes;                   // of the passage in the file (Document::source)
   LineRange lines;
   // Of `text`: the part that shows why it was found, and the query's words in it.
   ByteRange snippet = {};

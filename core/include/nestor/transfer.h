@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -51,6 +52,8 @@ struct BundledCollection {
   std::int64_t documents = 0;
   std::int64_t passages = 0;
   std::string digest;  // 32 hex digits: the sum of the hashes of all records
+  Metric metric = Metric::kCosine;
+  std::map<std::string, std::string> attributes = {};  // the language among them
   bool operator==(const BundledCollection&) const = default;
 };
 
@@ -84,7 +87,7 @@ using LineSource = std::function<Result<std::optional<std::string_view>>()>;
 struct ImportOptions {
   std::string collection = {};         // empty: the one that the file names
   bool reembed = false;                // embed the texts even where the vectors would do
-  std::int64_t batch_documents = 256;  // in one atomic batch, at most; also at most 32 MiB
+  std::int64_t batch_documents = 256;  // in one atomic batch, 1 to 10,000; also at most 32 MiB
   std::stop_token stop = {};
   std::function<void(std::int64_t documents)> progress = {};  // after each batch
 };

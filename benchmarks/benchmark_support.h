@@ -27,7 +27,6 @@
 
 #include "core/cpu_features.h"
 #include "core/file.h"
-#include "core/json.h"
 #include "nestor/status.h"
 
 namespace nestor::benchmark {
@@ -178,7 +177,7 @@ inline SampleTexts sample_texts(std::size_t count) {
   if (lines.size() < count) return generated_texts(count);
   SampleTexts sample{.origin = "medquad-passages", .texts = {}};
   for (std::size_t i = 0; i < count; ++i) {
-    const nlohmann::json record = must(parse_json(lines[i * lines.size() / count]));
+    const nlohmann::json record = nlohmann::json::parse(lines[i * lines.size() / count]);
     sample.texts.push_back({record.value("title", ""), record.value("text", "")});
   }
   return sample;

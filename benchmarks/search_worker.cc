@@ -238,7 +238,7 @@ class DatabaseLine : public Line {
     std::vector<std::string> texts;
     std::ifstream file(place.texts);
     for (std::string line; std::getline(file, line);) {
-      texts.push_back(must(nestor::parse_json(line)).value("text", ""));
+      texts.push_back(nlohmann::json::parse(line).value("text", ""));
     }
     if (texts.empty()) give_up(place.texts + ": no texts");
     const MappedRows rows(place.vectors, place.count);
@@ -401,7 +401,7 @@ int main(int count, char** words) {
   }
   try {
     for (std::string line; std::getline(std::cin, line);) {
-      std::puts(answer(must(nestor::parse_json(line)), worker).dump().c_str());
+      std::puts(answer(nlohmann::json::parse(line), worker).dump().c_str());
       std::fflush(stdout);
     }
   } catch (const std::exception& error) {  // a request that is not what the comment above says

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/json.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 #include "core/metadata_size.h"
 #include "core/text.h"
@@ -16,12 +17,12 @@ constexpr std::size_t kMostMetadataBytes = 1 << 20;
 constexpr std::size_t kMostMetadataFields = 1024;
 constexpr std::size_t kMostMetadataValues = 98'000;  // and names and lists, 100,000 in all
 
-nlohmann::json scalar_to_json(const MetadataScalar& scalar) {
-  return std::visit([](const auto& value) { return nlohmann::json(value); }, scalar.variant());
+void write_scalar(JsonWriter& writer, const MetadataScalar& scalar) {
+  std::visit([&](const auto& value) { writer.value(value); }, scalar.variant());
 }
 
-Result<MetadataScalar> scalar_of(const nlohmann::json& value, const std::string& field) {
-  if (value.is_string()) return MetadataScalar(value.get_ref<const std::string&>());
+Result<MetadataScalar> scalar_of(const JsonValue& value, const std::string& field) {
+  if (value.is_string()) return MetadataScalar(value.text());
   if (value.is_boolean()) return MetadataScalar(value.get<bool>());
   if (value.is_number_unsigned()) return MetadataScalar(value.get<std::uint64_t>());
   if (value.is_number_integer()) return MetadataScalar(value.get<std::int64_t>());
@@ -88,17 +89,20 @@ Status check_metadata_size(const Metadata& metadata) {
 }
 
 std::string metadata_to_json(const Metadata& metadata) {
-  nlohmann::json object = nlohmann::json::object();
+  JsonWriter writer(JsonWriter::IllFormed::kReplace);
+  writer.begin_object();
   for (const auto& [name, value] : metadata) {
-    if (value.is_list()) {
-      nlohmann::json list = nlohmann::json::array();
-      for (const MetadataScalar& element : value.list()) list.push_back(scalar_to_json(element));
-      object[name] = std::move(list);
-    } else {
-      object[name] = scalar_to_json(value.scalar());
+    writer.key(name);
+    if (!value.is_list()) {
+      write_scalar(writer, value.scalar());
+      continue;
     }
+    writer.begin_array();
+    for (const MetadataScalar& element : value.list()) write_scalar(writer, element);
+    writer.end_array();
   }
-  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  writer.end_object();
+  return writer.take();
 }
 
 Result<Metadata> parse_metadata(std::string_view json) {
@@ -109,7 +113,7 @@ Result<Metadata> parse_metadata(std::string_view json) {
   }
   auto parsed = parse_json(json, {.most_depth = 2, .most_values = 100'000, .exact_below = ""});
   if (!parsed.ok()) return parsed.status().with_context("metadata");
-  const nlohmann::json& object = parsed.value();
+  const JsonValue& object = parsed.value();
   if (object.is_null()) return Metadata();
   if (!object.is_object()) {
     return Status(StatusCode::kInvalidArgument,
@@ -121,7 +125,7 @@ Result<Metadata> parse_metadata(std::string_view json) {
                               kMostMetadataFields));
   }
   Metadata metadata;
-  for (const auto& [name, value] : object.items()) {
+  for (const auto& [name, value] : object.members()) {
     if (value.is_null()) continue;
     if (!value.is_array()) {
       NESTOR_ASSIGN_OR_RETURN(MetadataScalar scalar, scalar_of(value, name));
@@ -129,7 +133,7 @@ Result<Metadata> parse_metadata(std::string_view json) {
       continue;
     }
     MetadataValue::List list;
-    for (const nlohmann::json& element : value) {
+    for (const JsonValue& element : value.elements()) {
       NESTOR_ASSIGN_OR_RETURN(MetadataScalar scalar, scalar_of(element, name));
       list.push_back(std::move(scalar));
     }

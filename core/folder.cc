@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <ftw.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +18,11 @@ namespace {
 struct CloseFolder {
   void operator()(DIR* folder) const { ::closedir(folder); }
 };
+
+int remove_entry(const char* path, const struct stat*, int kind, struct FTW*) {
+  static_cast<void>(kind == FTW_DP ? ::rmdir(path) : ::unlink(path));
+  return 0;  // whatever came of it, go on
+}
 
 }  // namespace
 
@@ -63,6 +70,11 @@ std::vector<FolderEntry> list_files_below(const std::string& path) {
     }
   }
   return files;
+}
+
+void remove_folder_quietly(const std::string& path) noexcept {
+  constexpr int kOpenFolders = 16;
+  static_cast<void>(::nftw(path.c_str(), remove_entry, kOpenFolders, FTW_DEPTH | FTW_PHYS));
 }
 
 }  // namespace nestor

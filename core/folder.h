@@ -1,6 +1,6 @@
 // What a folder holds. std::filesystem's iterators end the process where an allocation fails in
 // them (their error_code forms are noexcept in libstdc++); this is told by an exception like any
-// other. Threads: free function, safe anywhere.
+// other. Threads: free functions, safe anywhere.
 #pragma once
 
 #include <cstdint>
@@ -25,5 +25,9 @@ Result<std::vector<FolderEntry>> list_folder(const std::string& path);
 // The regular files of a folder and of all folders below it, links not followed; names from `path`
 // on, in no order. A folder that cannot be listed, or goes away meanwhile, counts as empty.
 std::vector<FolderEntry> list_files_below(const std::string& path);
+
+// A folder with everything in it; links are not followed. What cannot be removed stays. For
+// destructors: nothing is thrown.
+void remove_folder_quietly(const std::string& path) noexcept;
 
 }  // namespace nestor

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@
 namespace nestor {
 namespace {
 
-using nlohmann::json;
+using json = JsonValue;
 
 // Reads chars and tells how far the reader has come: the library gives positions with syntax errors
 // only.
@@ -40,10 +41,13 @@ class TrackedIterator {
 
 // Builds the value while it is read, so that a limit stops the reading and not a tree already in
 // memory.
-class LimitedBuilder : public nlohmann::json_sax<json> {
+class LimitedBuilder : public nlohmann::json_sax<nlohmann::json> {
  public:
   LimitedBuilder(std::string_view text, const JsonLimits& limits)
-      : limits_(limits), begin_(text.data()), reached_(text.data()) {}
+      : limits_(limits),
+        most_depth_(std::min(limits.most_depth, kMostJsonDepth)),
+        begin_(text.data()),
+        reached_(text.data()) {}
   [[nodiscard]] TrackedIterator at(const char* place) { return {place, &reached_}; }
 
   bool null() override { return place(nullptr); }
@@ -61,7 +65,7 @@ class LimitedBuilder : public nlohmann::json_sax<json> {
   bool start_array(std::size_t) override { return open(json::array()); }
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
-    if (stack_.back()->contains(name)) {
+    if (stack_.back()->members().contains(name)) {
       return refuse(fmt::format("the member {} stands twice", quote_for_message(name)));
     }
     name_ = std::move(name);
@@ -100,11 +104,8 @@ class LimitedBuilder : public nlohmann::json_sax<json> {
       return &root_;
     }
     json& parent = *stack_.back();
-    if (parent.is_array()) {
-      parent.push_back(std::move(value));
-      return &parent.back();
-    }
-    return &(parent[name_] = std::move(value));
+    if (parent.is_array()) return &parent.elements().emplace_back(std::move(value));
+    return &(parent.members()[name_] = std::move(value));
   }
 
   bool counted() {
@@ -123,8 +124,8 @@ class LimitedBuilder : public nlohmann::json_sax<json> {
 
   bool open(json container) {
     if (!counted()) return false;
-    if (static_cast<int>(stack_.size()) >= limits_.most_depth) {
-      return refuse(fmt::format("nested deeper than {}", limits_.most_depth));
+    if (static_cast<int>(stack_.size()) >= most_depth_) {
+      return refuse(fmt::format("nested deeper than {}", most_depth_));
     }
     // Pointers stay valid: only the container on top of the stack grows.
     stack_.push_back(attach(std::move(container)));
@@ -137,6 +138,7 @@ class LimitedBuilder : public nlohmann::json_sax<json> {
   }
 
   JsonLimits limits_;
+  int most_depth_;
   const char* begin_;
   const char* reached_;
   std::int64_t values_ = 0;
@@ -175,7 +177,7 @@ Result<json> parse_json(std::string_view text, const JsonLimits& limits) {
     }
     LimitedBuilder builder(text, limits);
     const char* const end = text.data() + text.size();
-    if (!json::sax_parse(builder.at(text.data()), builder.at(end), &builder)) {
+    if (!nlohmann::json::sax_parse(builder.at(text.data()), builder.at(end), &builder)) {
       return Status(StatusCode::kInvalidArgument, builder.problem());
     }
     return builder.take();

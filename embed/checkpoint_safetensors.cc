@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/json.h"
@@ -41,18 +40,18 @@ Result<ShardList> list_shards(const std::string& folder) {
     return Status(StatusCode::kNotFound,
                   fmt::format("{}: neither {} nor {} is there", folder, kSingleFile, kIndexFile));
   }
-  const Result<nlohmann::json> index = parse_json(text.value(), {.most_depth = 4});
+  const Result<JsonValue> index = parse_json(text.value(), {.most_depth = 4});
   if (!index.ok()) return index.status().with_context(path);
   const auto damaged = [&](const std::string& problem) {
     return Status(StatusCode::kDataLoss, path + ": " + problem + "; get the model again");
   };
-  const nlohmann::json& root = index.value();
-  if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
+  const JsonValue* const map = index.value().find("weight_map");
+  if (map == nullptr || !map->is_object()) {
     return damaged("it has no \"weight_map\"");
   }
   ShardList list;
-  for (const auto& [tensor, file] : root["weight_map"].items()) {
-    if (!file.is_string() || !is_shard_name(file.get_ref<const std::string&>())) {
+  for (const auto& [tensor, file] : map->members()) {
+    if (!file.is_string() || !is_shard_name(file.text())) {
       return damaged(
           fmt::format("tensor {} lies in {}, expected the plain name of a .safetensors "
                       "file in the same folder",

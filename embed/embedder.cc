@@ -7,6 +7,7 @@
 #include <exception>
 #include <new>
 
+#include "core/caught_status.h"
 #include "core/check.h"
 #include "core/cpu_features.h"
 #include "core/log.h"
@@ -29,9 +30,9 @@ template <typename Work>
 auto without_exceptions(const char* action, const Work& work) -> decltype(work()) try {
   return work();
 } catch (const std::bad_alloc&) {
-  return Status(StatusCode::kOutOfMemory, fmt::format("no memory to {}", action));
+  return caught_status(StatusCode::kOutOfMemory, {"no memory to ", action});
 } catch (const std::exception& error) {
-  return Status(StatusCode::kInternal, fmt::format("could not {}: {}", action, error.what()));
+  return caught_status(StatusCode::kInternal, {"could not ", action, ": ", error.what()});
 }
 
 Status check_options(const EmbedderOptions& options) {

@@ -6,19 +6,20 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <system_error>
 
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 #include "embed/prompt.h"
 
 namespace nestor::embed {
 namespace {
-
-using nlohmann::json;
 
 // Source: google/embeddinggemma-300m on Hugging Face, the revision with dtype float32.
 constexpr std::array<KnownModelFile, 11> kKnownFiles = {{
@@ -84,48 +85,83 @@ class ChecksumCache {
     if (folder_.empty()) return;
     const Result<std::string> text = read_file(path(), kMostBytes);
     if (!text.ok()) return;
-    Result<json> parsed = parse_json(text.value());
-    if (parsed.ok() && parsed.value().is_object() && parsed.value().size() < kMostEntries) {
-      entries_ = std::move(parsed).value();
+    const Result<JsonValue> parsed = parse_json(text.value());
+    if (!parsed.ok() || !parsed.value().is_object() || parsed.value().size() >= kMostEntries) {
+      return;
+    }
+    for (const auto& [key, entry] : parsed.value().members()) {
+      if (std::optional<Entry> read = entry_of(key, entry)) entries_[key] = *std::move(read);
     }
   }
 
   [[nodiscard]] std::string find(const FileIdentity& identity) const {
     const auto at = entries_.find(identity.key);
-    if (at == entries_.end() || !at->is_object() || !at->contains("sha256")) return {};
-    json expected = entry_of(identity, {});
-    expected["sha256"] = (*at)["sha256"];
-    if (*at != expected || !expected["sha256"].is_string()) return {};
-    const auto sha256 = expected["sha256"].get<std::string>();
-    const bool plausible =
-        sha256.size() == 64 && sha256.find_first_not_of("0123456789abcdef") == std::string::npos;
-    return plausible ? sha256 : std::string();
+    return at != entries_.end() && at->second.file == identity ? at->second.sha256 : std::string();
   }
 
   void remember(const FileIdentity& identity, const std::string& sha256) {
     if (folder_.empty()) return;
-    entries_[identity.key] = entry_of(identity, sha256);
+    entries_[identity.key] = {identity, sha256};
     // A cache that cannot be written costs time and nothing else.
     if (make_folders(folder_).ok()) {
-      [[maybe_unused]] const Status ignored = write_file_atomic(path(), entries_.dump(1));
+      [[maybe_unused]] const Status ignored = write_file_atomic(path(), written());
     }
   }
 
  private:
+  struct Entry {
+    FileIdentity file;
+    std::string sha256;
+  };
   static constexpr std::uint64_t kMostBytes = 1 << 20;
   static constexpr std::size_t kMostEntries = 256;
 
   [[nodiscard]] std::string path() const { return folder_ + "/checksums.json"; }
-  static json entry_of(const FileIdentity& identity, const std::string& sha256) {
-    return {{"bytes", identity.bytes},
-            {"modified_ns", identity.modified_ns},
-            {"changed_ns", identity.changed_ns},
-            {"inode", identity.inode},
-            {"sha256", sha256}};
+
+  static std::optional<Entry> entry_of(const std::string& key, const JsonValue& object) {
+    const auto whole = [&](const char* name) {
+      const JsonValue* const number = object.find(name);
+      return number != nullptr && number->is_whole_between(INT64_MIN, INT64_MAX)
+                 ? std::optional(number->get<std::int64_t>())
+                 : std::nullopt;
+    };
+    const auto bytes = whole("bytes"), modified = whole("modified_ns"),
+               changed = whole("changed_ns");
+    const JsonValue* const inode = object.find("inode");
+    const JsonValue* const sha256 = object.find("sha256");
+    const bool plausible =
+        object.size() == 5 && bytes && modified && changed && inode != nullptr &&
+        inode->is_number_unsigned() && sha256 != nullptr && sha256->is_string() &&
+        sha256->text().size() == 64 &&
+        sha256->text().find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (!plausible) return std::nullopt;
+    return Entry{.file = {.key = key,
+                          .bytes = *bytes,
+                          .modified_ns = *modified,
+                          .changed_ns = *changed,
+                          .inode = inode->get<std::uint64_t>()},
+                 .sha256 = sha256->text()};
+  }
+
+  [[nodiscard]] std::string written() const {
+    JsonWriter writer(JsonWriter::IllFormed::kReplace, /*indent=*/1);
+    writer.begin_object();
+    for (const auto& [key, entry] : entries_) {
+      writer.key(key);
+      writer.begin_object();
+      writer.member("bytes", entry.file.bytes);
+      writer.member("changed_ns", entry.file.changed_ns);
+      writer.member("inode", entry.file.inode);
+      writer.member("modified_ns", entry.file.modified_ns);
+      writer.member("sha256", entry.sha256);
+      writer.end_object();
+    }
+    writer.end_object();
+    return writer.take();
   }
 
   std::string folder_;
-  json entries_ = json::object();
+  std::map<std::string, Entry> entries_;
 };
 
 ModelFileReport inspect(const std::string& folder, const KnownModelFile& known,

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/file.h"
@@ -14,7 +13,7 @@
 namespace nestor::embed {
 namespace {
 
-using nlohmann::json;
+using json = JsonValue;
 
 constexpr std::uint64_t kMostConfigBytes = 1ULL << 20;
 constexpr std::size_t kMostModules = 16;
@@ -38,7 +37,7 @@ class ConfigFile {
     const json* value = find(name);
     if (value == nullptr) {
       fail(StatusCode::kInvalidArgument, name, "is missing");
-    } else if (!value->is_number_integer() || *value < least || *value > most) {
+    } else if (!value->is_whole_between(least, most)) {
       fail(StatusCode::kInvalidArgument, name,
            fmt::format("is {}, expected a whole number from {} to {}", shown(*value), least, most));
     } else {
@@ -81,11 +80,7 @@ class ConfigFile {
     }
   }
 
-  const json* find(const char* name) const {
-    if (!root_.is_object()) return nullptr;
-    const auto at = root_.find(name);
-    return at == root_.end() ? nullptr : &*at;
-  }
+  const json* find(const char* name) const { return root_.find(name); }
 
   void fail(StatusCode code, std::string_view name, std::string_view problem) {
     if (status_.ok()) status_ = Status(code, fmt::format("{}: \"{}\" {}", path_, name, problem));
@@ -128,7 +123,7 @@ void read_layers(ConfigFile& file, ModelConfig& config) {
               fmt::format("is no list of num_hidden_layers = {} names", count));
     return;
   }
-  for (const json& type : *types) {
+  for (const json& type : types->elements()) {
     if (type != "sliding_attention" && type != "full_attention") {
       file.fail(StatusCode::kUnsupported, "layer_types",
                 "names " + ConfigFile::shown(type) +
@@ -220,25 +215,22 @@ Status read_modules(const std::string& folder, ModelConfig& config) {
             folder + "/modules.json: expected a list of 3 to 16 modules"};
   }
   for (std::size_t i = 0; i < modules.size(); ++i) {
-    const json& module = modules[i];
-    const bool well_formed = module.is_object() && module.contains("type") &&
-                             module["type"].is_string() && module.contains("path") &&
-                             module["path"].is_string();
-    if (!well_formed) {
+    const json* const kind = modules.elements()[i].find("type");
+    const json* const place = modules.elements()[i].find("path");
+    if (kind == nullptr || !kind->is_string() || place == nullptr || !place->is_string()) {
       return {StatusCode::kInvalidArgument,
               fmt::format("{}/modules.json: module {} has no type and path", folder, i)};
     }
-    const auto path = module["path"].get<std::string>();
+    const std::string& path = place->text();
     std::string expected = "Dense";
     if (i == 0) expected = "Transformer";
     if (i == 1) expected = "Pooling";
     if (i + 1 == modules.size()) expected = "Normalize";
     const std::string type = "sentence_transformers.models." + expected;
-    if (module["type"] != type || (i == 0 ? !path.empty() : !is_plain_name(path))) {
+    if (kind->text() != type || (i == 0 ? !path.empty() : !is_plain_name(path))) {
       return {StatusCode::kUnsupported,
               fmt::format("{}/modules.json: module {} is {} at {}, this version does {} there",
-                          folder, i, ConfigFile::shown(module["type"]),
-                          ConfigFile::shown(module["path"]), type)};
+                          folder, i, ConfigFile::shown(*kind), ConfigFile::shown(*place), type)};
     }
     if (i == 1) NESTOR_RETURN_IF_ERROR(check_pooling(folder + "/" + path, config));
     if (expected == "Dense") NESTOR_RETURN_IF_ERROR(read_dense(folder, path, config));
@@ -251,12 +243,12 @@ Status read_prompts(const std::string& folder, PromptConfig& prompts) {
   NESTOR_ASSIGN_OR_RETURN(ConfigFile file, ConfigFile::read(path));
   const json* table = file.find("prompts");
   const auto prompt = [&](const char* name) -> std::string {
-    if (table == nullptr || !table->is_object() || !table->contains(name) ||
-        !(*table)[name].is_string()) {
+    const json* const held = table == nullptr ? nullptr : table->find(name);
+    if (held == nullptr || !held->is_string()) {
       file.fail(StatusCode::kInvalidArgument, name, "is missing among the prompts");
       return {};
     }
-    auto text = (*table)[name].get<std::string>();
+    const std::string& text = held->text();
     if (text.size() > kMostPromptBytes) {
       file.fail(StatusCode::kInvalidArgument, name,
                 fmt::format("is a prompt of {} bytes, at most {} are used", text.size(),

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include "core/json.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 
 namespace nestor::embed {
 namespace {
 
-using nlohmann::json;
-using nlohmann::ordered_json;
+using json = JsonValue;
 
 constexpr std::size_t kMostText = 4096;
 
@@ -21,7 +21,7 @@ class Fields {
 
   void whole(const char* name, std::int64_t least, std::int64_t most, std::int64_t& value) {
     const json* found = find(name);
-    if (found == nullptr || !found->is_number_integer() || *found < least || *found > most) {
+    if (found == nullptr || !found->is_whole_between(least, most)) {
       fail(name, fmt::format("is no whole number from {} to {}", least, most));
       return;
     }
@@ -38,17 +38,13 @@ class Fields {
   }
   void text(const char* name, std::string& value) {
     const json* found = find(name);
-    if (found == nullptr || !found->is_string() ||
-        found->get_ref<const std::string&>().size() > kMostText) {
+    if (found == nullptr || !found->is_string() || found->text().size() > kMostText) {
       fail(name, "is no text of a sensible length");
       return;
     }
     value = found->get<std::string>();
   }
-  const json* find(const char* name) const {
-    const auto at = root_.is_object() ? root_.find(name) : root_.end();
-    return at == root_.end() ? nullptr : &*at;
-  }
+  const json* find(const char* name) const { return root_.find(name); }
   void fail(std::string_view name, std::string_view problem) {
     if (status_.ok()) {
       status_ =
@@ -67,7 +63,7 @@ void read_layers(Fields& fields, ModelConfig& model) {
     fields.fail("layers", "is no text");
     return;
   }
-  const auto& kinds = layers->get_ref<const std::string&>();
+  const auto& kinds = layers->text();
   if (kinds.empty() || kinds.size() > 256 || kinds.find_first_not_of("lf") != std::string::npos) {
     fields.fail("layers", "is not 1 to 256 letters l (local) and f (full)");
     return;
@@ -107,7 +103,7 @@ void read_dense(Fields& fields, ModelConfig& model) {
     return;
   }
   std::int64_t width = model.hidden_size;
-  for (const json& module : *dense) {
+  for (const json& module : dense->elements()) {
     Fields inner(module);
     DenseConfig& to = model.dense.emplace_back();
     inner.whole("in", 1, 1 << 16, to.in_features);
@@ -132,40 +128,47 @@ void read_prompts(Fields& fields, PromptConfig& prompts) {
 }  // namespace
 
 std::string encode_packed_config(const ModelConfig& model, const CheckpointIdentity& identity) {
-  ordered_json root;
-  root["name"] = identity.name;
-  root["space"] = identity.space;
-  root["weights_sha256"] = identity.weights_sha256;
-  root["tokenizer_sha256"] = identity.tokenizer_sha256;
-  root["packed_from"] = identity.format;
-  root["vocabulary_size"] = model.vocabulary_size;
-  root["hidden_size"] = model.hidden_size;
-  root["head_count"] = model.head_count;
-  root["key_head_count"] = model.key_head_count;
-  root["head_width"] = model.head_width;
-  root["feed_forward_size"] = model.feed_forward_size;
-  root["context_tokens"] = model.context_tokens;
-  root["local_reach"] = model.local_reach;
+  JsonWriter root(JsonWriter::IllFormed::kRefuse, /*indent=*/1);
+  root.begin_object();
+  root.member("name", identity.name);
+  root.member("space", identity.space);
+  root.member("weights_sha256", identity.weights_sha256);
+  root.member("tokenizer_sha256", identity.tokenizer_sha256);
+  root.member("packed_from", identity.format);
+  root.member("vocabulary_size", model.vocabulary_size);
+  root.member("hidden_size", model.hidden_size);
+  root.member("head_count", model.head_count);
+  root.member("key_head_count", model.key_head_count);
+  root.member("head_width", model.head_width);
+  root.member("feed_forward_size", model.feed_forward_size);
+  root.member("context_tokens", model.context_tokens);
+  root.member("local_reach", model.local_reach);
   std::string kinds;
   for (const LayerKind kind : model.layers) kinds += kind == LayerKind::kLocal ? 'l' : 'f';
-  root["layers"] = kinds;
-  root["norm_epsilon"] = model.norm_epsilon;
-  root["score_scale"] = model.score_scale;
-  root["local_rotation_base"] = model.local_rotation_base;
-  root["full_rotation_base"] = model.full_rotation_base;
-  root["bos_id"] = model.bos_id;
-  root["eos_id"] = model.eos_id;
-  root["dense"] = ordered_json::array();
+  root.member("layers", kinds);
+  root.member("norm_epsilon", static_cast<double>(model.norm_epsilon));
+  root.member("score_scale", static_cast<double>(model.score_scale));
+  root.member("local_rotation_base", model.local_rotation_base);
+  root.member("full_rotation_base", model.full_rotation_base);
+  root.member("bos_id", model.bos_id);
+  root.member("eos_id", model.eos_id);
+  root.key("dense");
+  root.begin_array();
   for (const DenseConfig& dense : model.dense) {
-    root["dense"].push_back({{"in", dense.in_features}, {"out", dense.out_features}});
+    root.begin_object();
+    root.member("in", dense.in_features);
+    root.member("out", dense.out_features);
+    root.end_object();
   }
-  root["prompt_search_query"] = model.prompts.search_query;
-  root["prompt_document"] = model.prompts.document;
-  root["prompt_classification"] = model.prompts.classification;
-  root["prompt_clustering"] = model.prompts.clustering;
-  root["prompt_sentence_similarity"] = model.prompts.sentence_similarity;
-  root["prompt_code_retrieval"] = model.prompts.code_retrieval;
-  return root.dump(1) + "\n";
+  root.end_array();
+  root.member("prompt_search_query", model.prompts.search_query);
+  root.member("prompt_document", model.prompts.document);
+  root.member("prompt_classification", model.prompts.classification);
+  root.member("prompt_clustering", model.prompts.clustering);
+  root.member("prompt_sentence_similarity", model.prompts.sentence_similarity);
+  root.member("prompt_code_retrieval", model.prompts.code_retrieval);
+  root.end_object();
+  return root.take() + "\n";
 }
 
 Result<PackedConfig> decode_packed_config(std::string_view text) {

@@ -72,18 +72,18 @@ Result<std::string> read_header_text(const RandomAccessFile& file, const Refusal
 }
 
 // The value as a count, or nothing: whole, not negative, in range.
-std::optional<std::uint64_t> whole_number(const nlohmann::json& value) {
+std::optional<std::uint64_t> whole_number(const JsonValue& value) {
   if (!value.is_number_unsigned()) return std::nullopt;
   return value.get<std::uint64_t>();
 }
 
-Result<NumberFormat> parse_dtype(const std::string& name, const nlohmann::json& entry,
+Result<NumberFormat> parse_dtype(const std::string& name, const JsonValue& entry,
                                  const Refusal& refuse) {
-  const auto dtype = entry.find("dtype");
-  if (dtype == entry.end() || !dtype->is_string()) {
+  const JsonValue* const dtype = entry.find("dtype");
+  if (dtype == nullptr || !dtype->is_string()) {
     return refuse(StatusCode::kDataLoss, "tensor {} has no dtype", quote_for_message(name));
   }
-  const auto& text = dtype->get_ref<const std::string&>();
+  const std::string& text = dtype->text();
   for (const NumberFormat format : kFormats) {
     if (text == number_format_name(format)) return format;
   }
@@ -97,10 +97,10 @@ Result<NumberFormat> parse_dtype(const std::string& name, const nlohmann::json& 
                 quote_for_message(name), quote_for_message(text));
 }
 
-Result<TensorEntry> parse_shape(const std::string& name, const nlohmann::json& entry,
+Result<TensorEntry> parse_shape(const std::string& name, const JsonValue& entry,
                                 NumberFormat format, const Refusal& refuse) {
-  const auto shape = entry.find("shape");
-  if (shape == entry.end() || !shape->is_array() || shape->size() > kMostDimensions) {
+  const JsonValue* const shape = entry.find("shape");
+  if (shape == nullptr || !shape->is_array() || shape->size() > kMostDimensions) {
     return refuse(StatusCode::kDataLoss,
                   "tensor {} has no shape, or one of more than {} dimensions",
                   quote_for_message(name), kMostDimensions);
@@ -108,7 +108,7 @@ Result<TensorEntry> parse_shape(const std::string& name, const nlohmann::json& e
   TensorEntry tensor;
   tensor.format = format;
   tensor.bytes = stored_bytes(format, 1);
-  for (const nlohmann::json& dimension : *shape) {
+  for (const JsonValue& dimension : shape->elements()) {
     const std::optional<std::uint64_t> size = whole_number(dimension);
     if (!size.has_value() || *size > INT64_MAX) {
       return refuse(StatusCode::kDataLoss, "tensor {} has the dimension {}, no whole number",
@@ -123,7 +123,7 @@ Result<TensorEntry> parse_shape(const std::string& name, const nlohmann::json& e
   return tensor;
 }
 
-Result<TensorEntry> parse_entry(const std::string& name, const nlohmann::json& entry,
+Result<TensorEntry> parse_entry(const std::string& name, const JsonValue& entry,
                                 std::uint64_t data_bytes, const Refusal& refuse) {
   if (!entry.is_object() || entry.size() != 3) {
     return refuse(StatusCode::kDataLoss,
@@ -132,11 +132,11 @@ Result<TensorEntry> parse_entry(const std::string& name, const nlohmann::json& e
   }
   NESTOR_ASSIGN_OR_RETURN(const NumberFormat format, parse_dtype(name, entry, refuse));
   NESTOR_ASSIGN_OR_RETURN(TensorEntry tensor, parse_shape(name, entry, format, refuse));
-  const auto offsets = entry.find("data_offsets");
+  const JsonValue* const offsets = entry.find("data_offsets");
   std::optional<std::uint64_t> begin, end;
-  if (offsets != entry.end() && offsets->is_array() && offsets->size() == 2) {
-    begin = whole_number((*offsets)[0]);
-    end = whole_number((*offsets)[1]);
+  if (offsets != nullptr && offsets->is_array() && offsets->size() == 2) {
+    begin = whole_number(offsets->elements()[0]);
+    end = whole_number(offsets->elements()[1]);
   }
   if (!begin.has_value() || !end.has_value()) {
     return refuse(StatusCode::kDataLoss, "tensor {} has no pair of whole data_offsets",
@@ -196,17 +196,17 @@ Result<TensorTable> read_safetensors_header(const RandomAccessFile& file) {
   const std::uint64_t data_bytes = file.bytes() - data_start;
   // An entry is an object, three members and the elements of two arrays.
   constexpr std::int64_t kMostValuesOfATensor = 4 + 2 + kMostDimensions;
-  const Result<nlohmann::json> parsed =
+  const Result<JsonValue> parsed =
       parse_json(text, {.most_depth = 4, .most_values = kMostTensors * kMostValuesOfATensor});
   if (!parsed.ok()) {
     return refuse(StatusCode::kDataLoss, "the header is refused, {}", parsed.status().message());
   }
-  const nlohmann::json& header = parsed.value();
+  const JsonValue& header = parsed.value();
   if (std::int64_t count = static_cast<std::int64_t>(header.size()); count > kMostTensors) {
     return refuse(StatusCode::kDataLoss, "{} tensors, at most {} are read", count, kMostTensors);
   }
   TensorTable table;
-  for (const auto& [name, entry] : header.items()) {
+  for (const auto& [name, entry] : header.members()) {
     if (name == "__metadata__") continue;  // free text about the file
     NESTOR_ASSIGN_OR_RETURN(TensorEntry tensor, parse_entry(name, entry, data_bytes, refuse));
     table.emplace(name, std::move(tensor));

@@ -170,6 +170,7 @@ LiveRowsPointer CollectionFilters::live() {
     drop_conditions();
     bytes_ = 0;
     live_ = nullptr;
+    has_expiries_ = std::nullopt;
     throw;
   }
   return live_;

@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 
+#include "core/caught_status.h"
 #include "nestor/status.h"
 #include "query/call_gate.h"
 
@@ -37,17 +38,19 @@ auto guarded(const Call& call) -> decltype(call()) {
     return call();
   } catch (const std::bad_alloc&) {
     if (commits_of_thread() == before) {
-      return Status(StatusCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+      return caught_status(StatusCode::kOutOfMemory,
+                           {"no memory for this call; nothing was changed by it"});
     }
-    return Status(StatusCode::kOutOfMemory,
-                  "no memory to go on with this call; what it has committed so far is kept. Call "
-                  "again: it goes on from there");
+    return caught_status(StatusCode::kOutOfMemory,
+                         {"no memory to go on with this call; what it has committed so far is "
+                          "kept. Call again: it goes on from there"});
   } catch (const std::exception& error) {
-    return Status(StatusCode::kInternal, error.what());
+    return caught_status(StatusCode::kInternal, {error.what()});
   } catch (const abi::__forced_unwind&) {
     throw;  // the thread is being cancelled
   } catch (...) {
-    return Status(StatusCode::kInternal, "a callback threw something that is no std::exception");
+    return caught_status(StatusCode::kInternal,
+                         {"a callback threw something that is no std::exception"});
   }
 }
 

@@ -14,7 +14,7 @@
 namespace nestor::query {
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
 Status error_at(const std::string& path, const std::string& what) {
   return {StatusCode::kInvalidArgument,
@@ -49,8 +49,8 @@ constexpr Operation kOperations[] = {
 };
 
 Result<std::string> string_member(const Json& object, const std::string& path, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end()) {
+  const Json* const found = object.find(name);
+  if (found == nullptr) {
     return error_at(path, fmt::format("\"{}\" is missing; {}", name,
                                       std::string_view(name) == "field"
                                           ? "a condition has field, operator and value"
@@ -65,7 +65,7 @@ Result<std::string> string_member(const Json& object, const std::string& path, c
 }
 
 Result<MetadataScalar> scalar_of(const Json& value, const std::string& path) {
-  if (value.is_string()) return MetadataScalar(value.get_ref<const std::string&>());
+  if (value.is_string()) return MetadataScalar(value.text());
   if (value.is_boolean()) return MetadataScalar(value.get<bool>());
   if (value.is_number_unsigned()) return MetadataScalar(value.get<std::uint64_t>());
   if (value.is_number_integer()) return MetadataScalar(value.get<std::int64_t>());
@@ -88,7 +88,7 @@ class JsonFilter {
     if (!object.is_object()) {
       return error_at(path, fmt::format("a JSON {}, an object is expected", object.type_name()));
     }
-    NESTOR_ASSIGN_OR_RETURN(NodePointer made, object.contains("field")
+    NESTOR_ASSIGN_OR_RETURN(NodePointer made, object.find("field") != nullptr
                                                   ? condition(object, path)
                                                   : group(object, path, depth));
     if (made->error.ok()) return made;
@@ -99,8 +99,8 @@ class JsonFilter {
  private:
   Result<NodePointer> group(const Json& object, const std::string& path, int depth) {
     NESTOR_ASSIGN_OR_RETURN(const std::string op, string_member(object, path, "operator"));
-    const auto conditions = object.find("conditions");
-    if (conditions == object.end()) {
+    const Json* const conditions = object.find("conditions");
+    if (conditions == nullptr) {
       for (const Operation& operation : kOperations) {
         if (operation.name == op) return string_member(object, path, "field").status();
       }
@@ -118,7 +118,7 @@ class JsonFilter {
     std::vector<NodePointer> children;
     for (std::size_t i = 0; i < conditions->size(); ++i) {
       const std::string place = member(path, fmt::format("conditions[{}]", i));
-      NESTOR_ASSIGN_OR_RETURN(NodePointer child, node((*conditions)[i], place, depth + 1));
+      NESTOR_ASSIGN_OR_RETURN(NodePointer child, node(conditions->elements()[i], place, depth + 1));
       children.push_back(std::move(child));
     }
     const NodePointer joined =
@@ -129,8 +129,8 @@ class JsonFilter {
   Result<NodePointer> condition(const Json& object, const std::string& path) {
     NESTOR_ASSIGN_OR_RETURN(const std::string field, string_member(object, path, "field"));
     NESTOR_ASSIGN_OR_RETURN(const std::string name, string_member(object, path, "operator"));
-    const auto value = object.find("value");
-    if (value == object.end()) {
+    const Json* const value = object.find("value");
+    if (value == nullptr) {
       return error_at(path, "\"value\" is missing; a condition has field, operator and value");
     }
     const Operation* operation = nullptr;
@@ -169,10 +169,11 @@ class JsonFilter {
     bool has_null = value.is_null();
     if (value.is_array()) {
       for (std::size_t i = 0; i < value.size(); ++i) {
-        has_null = has_null || value[i].is_null();
-        if (value[i].is_null()) continue;
+        const Json& element = value.elements()[i];
+        has_null = has_null || element.is_null();
+        if (element.is_null()) continue;
         NESTOR_ASSIGN_OR_RETURN(MetadataScalar scalar,
-                                scalar_of(value[i], fmt::format("{}[{}]", path, i)));
+                                scalar_of(element, fmt::format("{}[{}]", path, i)));
         values.push_back(std::move(scalar));
       }
     } else if (!value.is_null()) {

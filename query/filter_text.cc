@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/json.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "query/filter_lexer.h"
@@ -267,11 +267,9 @@ class FilterParser {
 };
 
 std::string scalar_to_text(const MetadataScalar& value) {
-  return std::visit(
-      [](const auto& held) {
-        return nlohmann::json(held).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-      },
-      value.variant());
+  JsonWriter writer(JsonWriter::IllFormed::kReplace);
+  std::visit([&](const auto& held) { writer.value(held); }, value.variant());
+  return writer.take();
 }
 
 std::string field_to_text(const FieldName& field) {

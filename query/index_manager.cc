@@ -257,14 +257,18 @@ void IndexManager::start_lists(const std::string& name) {
   if (list_builder_.joinable()) list_builder_.join();
   try {
     list_builder_ = std::jthread([this, name](const std::stop_token& stop) {
-      Status built;
       try {
-        built = build_lists(name, stop);
-      } catch (const std::exception& error) {
-        built = Status(StatusCode::kOutOfMemory, error.what());
-      }
-      if (!built.ok() && built.code() != StatusCode::kCancelled) {
-        context_.log(LogLevel::kWarning, "searches go on without lists: " + built.message());
+        Status built;
+        try {
+          built = build_lists(name, stop);
+        } catch (const std::exception& error) {
+          built = Status(StatusCode::kOutOfMemory, error.what());
+        }
+        if (!built.ok() && built.code() != StatusCode::kCancelled) {
+          context_.log(LogLevel::kWarning, "searches go on without lists: " + built.message());
+        }
+      } catch (const std::exception&) {
+        // No memory even for the warning: the next commit tries again.
       }
       building_lists_ = false;
     });

@@ -11,6 +11,7 @@
 #include "core/base64.h"
 #include "core/bytes.h"
 #include "core/json.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 #include "core/text.h"
 #include "core/text_source.h"
@@ -24,7 +25,7 @@
 namespace nestor::query {
 namespace {
 
-using nlohmann::json;
+using json = JsonValue;
 using storage::NumericMode;
 using storage::Row;
 
@@ -60,6 +61,27 @@ std::string vector_text(std::span<const float> vector) {
   ByteWriter bytes;
   bytes.floats(vector);
   return base64_encode(bytes.bytes());
+}
+
+void write_range(JsonWriter& line, const char* name, std::int64_t first, std::int64_t second) {
+  line.key(name);
+  line.begin_array();
+  line.value(first);
+  line.value(second);
+  line.end_array();
+}
+
+void write_passage(JsonWriter& line, const Row& row, bool vectors) {
+  const storage::Passage& passage = row.passage;
+  line.begin_object();
+  write_range(line, "bytes", passage.bytes.begin, passage.bytes.end);
+  write_range(line, "lines", passage.lines.first, passage.lines.last);
+  line.member("heading", passage.heading_path);
+  line.member("tokens", passage.token_count);
+  line.member("truncated", passage.truncated);
+  line.member("mode", mode_name(passage.mode));
+  if (vectors) line.member("vector", vector_text(row.vector));
+  line.end_object();
 }
 
 Status read_vector(const PortableHeader& header, const std::string& whose, std::string_view text,
@@ -169,7 +191,7 @@ Result<std::map<std::string, std::string>> parse_attributes(JsonMembers& members
                     object.type_name(), object.size(), kMostAttributes));
   }
   std::map<std::string, std::string> attributes;
-  for (const auto& [name, value] : object.items()) {
+  for (const auto& [name, value] : object.members()) {
     if (!value.is_string()) {
       return invalid(fmt::format("the header: the attribute {} is a JSON {}, expected a string",
                                  quote_for_message(name), value.type_name()));
@@ -228,14 +250,20 @@ Result<storage::CollectionDescriptor> parse_descriptor(JsonMembers& members, int
 
 namespace {
 
-nlohmann::ordered_json source_as_json(const SourceMap& source) {
-  nlohmann::ordered_json written;
-  written["encoding"] = encoding_name(source.encoding);
-  written["changes"] = nlohmann::ordered_json::array();
+void write_source(JsonWriter& line, const SourceMap& source) {
+  line.begin_object();
+  line.member("encoding", encoding_name(source.encoding));
+  line.key("changes");
+  line.begin_array();
   for (const SourceMap::Change& change : source.changes) {
-    written["changes"].push_back({change.text_offset, change.text_bytes, change.source_bytes});
+    line.begin_array();
+    line.value(change.text_offset);
+    line.value(change.text_bytes);
+    line.value(change.source_bytes);
+    line.end_array();
   }
-  return written;
+  line.end_array();
+  line.end_object();
 }
 
 Result<SourceMap> parse_source(json object) {
@@ -246,17 +274,17 @@ Result<SourceMap> parse_source(json object) {
   NESTOR_ASSIGN_OR_RETURN(source.encoding, parse_encoding(name));
   NESTOR_ASSIGN_OR_RETURN(const json changes, members.array("changes"));
   NESTOR_RETURN_IF_ERROR(members.finish());
-  for (const json& change : changes) {
+  for (const json& change : changes.elements()) {
     std::array<std::int32_t, 3> numbers{};
     const bool three = change.is_array() && change.size() == numbers.size();
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       // Whole numbers below 2^31; what they mean together is checked with the text.
-      if (!three || !change[i].is_number_unsigned() ||
-          change[i].get<std::uint64_t>() > std::numeric_limits<std::int32_t>::max()) {
+      if (!three ||
+          !change.elements()[i].is_whole_between(0, std::numeric_limits<std::int32_t>::max())) {
         return invalid("a change of \"source\" is " + quote_for_message(change.dump()) +
                        ", expected [text offset, bytes in the text, bytes in the file]");
       }
-      numbers[i] = change[i].get<std::int32_t>();
+      numbers[i] = change.elements()[i].get<std::int32_t>();
     }
     source.changes.push_back({numbers[0], numbers[1], numbers[2]});
   }
@@ -277,65 +305,67 @@ PortableHeader header_of(const storage::Collection& collection, bool vectors,
 std::string encode_header_line(const PortableHeader& header) {
   // Every member by name, so that a new one cannot be left out.
   const auto& [name, dim, user_vectors, metric, fingerprint, model, attributes] = header.collection;
-  nlohmann::ordered_json line;
-  line["nestor"] = "export";
-  line["version"] = kExportVersion;
-  line["writer"] = kVersion;
-  line["sequence"] = header.sequence;
-  line["collection"] = name;
-  line["external"] = user_vectors;
-  line["vectors"] = header.vectors;
-  line["width"] = dim;
-  line["metric"] = metric_name(metric);
-  line["space"] = fingerprint;
-  line["model"] = model;
-  line["attributes"] = attributes;
-  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  JsonWriter line(JsonWriter::IllFormed::kReplace);
+  line.begin_object();
+  line.member("nestor", "export");
+  line.member("version", kExportVersion);
+  line.member("writer", kVersion);
+  line.member("sequence", header.sequence);
+  line.member("collection", name);
+  line.member("external", user_vectors);
+  line.member("vectors", header.vectors);
+  line.member("width", dim);
+  line.member("metric", metric_name(metric));
+  line.member("space", fingerprint);
+  line.member("model", model);
+  line.key("attributes");
+  line.begin_object();
+  for (const auto& [attribute, value] : attributes) line.member(attribute, value);
+  line.end_object();
+  line.end_object();
+  return line.take();
 }
 
 std::string encode_document_line(const storage::StoredDocument& document, std::span<const Row> rows,
                                  bool vectors) {
-  nlohmann::ordered_json line;
-  line["key"] = document.document.key;
-  line["title"] = document.document.title;
-  line["text"] = document.document.text;
-  line["metadata"] = nlohmann::ordered_json::parse(metadata_to_json(document.document.metadata));
+  JsonWriter line(JsonWriter::IllFormed::kRefuse);
+  line.begin_object();
+  line.member("key", document.document.key);
+  line.member("title", document.document.title);
+  line.member("text", document.document.text);
+  line.key("metadata");
+  line.literal(metadata_to_json(document.document.metadata));
   if (const SourceMap& source = document.document.source; !source.is_identity()) {
-    line["source"] = source_as_json(source);
+    line.key("source");
+    write_source(line, source);
   }
-  line["split_tokens"] = document.split_tokens;
-  nlohmann::ordered_json& passages = line["passages"] = nlohmann::ordered_json::array();
-  for (const Row& row : rows) {
-    const storage::Passage& passage = row.passage;
-    nlohmann::ordered_json written;
-    written["bytes"] = {passage.bytes.begin, passage.bytes.end};
-    written["lines"] = {passage.lines.first, passage.lines.last};
-    written["heading"] = passage.heading_path;
-    written["tokens"] = passage.token_count;
-    written["truncated"] = passage.truncated;
-    written["mode"] = mode_name(passage.mode);
-    if (vectors) written["vector"] = vector_text(row.vector);
-    passages.push_back(std::move(written));
-  }
-  return line.dump();
+  line.member("split_tokens", document.split_tokens);
+  line.key("passages");
+  line.begin_array();
+  for (const Row& row : rows) write_passage(line, row, vectors);
+  line.end_array();
+  line.end_object();
+  return line.take();
 }
 
 std::string encode_end_line(std::int64_t documents, std::int64_t passages) {
-  nlohmann::ordered_json line;
-  line["nestor"] = "end";
-  line["documents"] = documents;
-  line["passages"] = passages;
-  return line.dump();
+  JsonWriter line(JsonWriter::IllFormed::kRefuse);
+  line.begin_object();
+  line.member("nestor", "end");
+  line.member("documents", documents);
+  line.member("passages", passages);
+  line.end_object();
+  return line.take();
 }
 
 Result<PortableHeader> parse_header_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  if (!object.contains("nestor") || object["nestor"] != "export") {
+  if (const json* const kind = object.find("nestor"); kind == nullptr || *kind != "export") {
     return invalid(
         "no export begins here; for documents without passages and vectors there is `nestor add "
         "DB --jsonl`");
   }
-  object.erase("nestor");
+  object.members().erase("nestor");
   JsonMembers members(object, "the header");
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t version, members.integer("version", 1, kMostInteger));
   if (version > kExportVersion) {
@@ -360,8 +390,8 @@ Result<std::optional<PortableEnd>> parse_end_line(std::string_view line) {
   // Documents begin otherwise; they are not parsed twice to find that out.
   if (!line.starts_with(R"({"nestor")")) return std::optional<PortableEnd>();
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
-  if (object["nestor"] != "end") return invalid("\"nestor\" is neither a key nor the end");
-  object.erase("nestor");
+  if (*object.find("nestor") != "end") return invalid("\"nestor\" is neither a key nor the end");
+  object.members().erase("nestor");
   JsonMembers members(object, "the last line");
   PortableEnd end;
   NESTOR_ASSIGN_OR_RETURN(end.documents, members.integer("documents", 0, kMostInteger));
@@ -412,8 +442,8 @@ Result<storage::DocumentWrite> parse_document(const PortableHeader& header, std:
                                quote_for_message(document.key)));
   }
   for (std::size_t i = 0; i < passages.size(); ++i) {
-    NESTOR_ASSIGN_OR_RETURN(
-        Row row, parse_passage(header, document, passages[i], static_cast<std::int64_t>(i)));
+    NESTOR_ASSIGN_OR_RETURN(Row row, parse_passage(header, document, passages.elements()[i],
+                                                   static_cast<std::int64_t>(i)));
     write.rows.push_back(std::move(row));
   }
   return write;

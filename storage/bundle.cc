@@ -101,8 +101,7 @@ class BundleWriter {
 struct RemovedAtTheEnd {
   std::string folder;
   ~RemovedAtTheEnd() {
-    std::error_code ignored;  // what cannot be removed stays behind under its temporary name
-    fs::remove_all(folder, ignored);
+    remove_folder_quietly(folder);  // what cannot be removed stays behind under its temporary name
   }
 };
 

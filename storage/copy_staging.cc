@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/folder.h"
 #include "core/macros.h"
 #include "storage/free_space.h"
 
@@ -41,8 +42,8 @@ CopyStaging::CopyStaging(CopyStaging&& other) noexcept
     : to_(std::move(other.to_)), folder_(std::exchange(other.folder_, {})) {}
 
 CopyStaging::~CopyStaging() {
-  std::error_code ignored;  // what cannot be removed stays behind under its temporary name
-  if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  // What cannot be removed stays behind under its temporary name.
+  if (!folder_.empty()) remove_folder_quietly(folder_);
 }
 
 Result<CopyStaging> CopyStaging::begin(const std::string& to) {

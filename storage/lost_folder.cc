@@ -7,12 +7,12 @@
 
 #include <ctime>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
 #include "core/bytes.h"
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/json_writer.h"
 #include "core/macros.h"
 
 namespace nestor::storage {
@@ -60,15 +60,17 @@ Status LostFolder::put_record(std::string_view key, std::string_view value) {
 }
 
 Status LostFolder::put_document(const std::string& collection, const Document& document) {
-  nlohmann::ordered_json line;
-  line["key"] = document.key;
-  if (!document.title.empty()) line["title"] = document.title;
-  line["text"] = document.text;
+  JsonWriter line(JsonWriter::IllFormed::kReplace);
+  line.begin_object();
+  line.member("key", document.key);
+  if (!document.title.empty()) line.member("title", document.title);
+  line.member("text", document.text);
   if (!document.metadata.empty()) {
-    line["metadata"] = nlohmann::ordered_json::parse(metadata_to_json(document.metadata));
+    line.key("metadata");
+    line.literal(metadata_to_json(document.metadata));
   }
-  return append(fmt::format("documents-{}.jsonl", collection),
-                line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  line.end_object();
+  return append(fmt::format("documents-{}.jsonl", collection), line.take() + "\n");
 }
 
 Status LostFolder::put_copy(const std::string& name) {

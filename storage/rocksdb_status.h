@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 
+#include "core/caught_status.h"
 #include "nestor/status.h"
 
 namespace nestor::storage {
@@ -21,9 +22,10 @@ auto catching_exceptions(Work&& work) -> decltype(work()) {
   try {
     return work();
   } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory, "memory ran out in the store; use smaller batches");
+    return caught_status(StatusCode::kOutOfMemory,
+                         {"memory ran out in the store; use smaller batches"});
   } catch (const std::exception& thrown) {
-    return Status(StatusCode::kInternal, std::string("the store failed: ") + thrown.what());
+    return caught_status(StatusCode::kInternal, {"the store failed: ", thrown.what()});
   }
 }
 

@@ -1,6 +1,8 @@
 #include "storage/rocksdb_view.h"
 
+#include <cstddef>
 #include <exception>
+#include <new>
 
 namespace nestor::storage {
 
@@ -28,7 +30,9 @@ const rocksdb::Snapshot* RocksdbView::snapshot() const {
 }
 
 void leave_to_parent(std::shared_ptr<rocksdb::DB>& db) {
-  [[maybe_unused]] const auto* left = new std::shared_ptr<rocksdb::DB>(std::move(db));
+  // Never destroyed, and without an allocation: this is called from destructors.
+  alignas(std::shared_ptr<rocksdb::DB>) std::byte left[sizeof(std::shared_ptr<rocksdb::DB>)];
+  ::new (left) std::shared_ptr<rocksdb::DB>(std::move(db));
 }
 
 }  // namespace nestor::storage

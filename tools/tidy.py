@@ -41,6 +41,9 @@ INTRINSICS = re.compile(
     r"|__attribute__\s*\(\(\s*target|\[\[gnu::target"
 )
 INTRINSICS_ALLOWED = re.compile(r"^(embed/backend_\w+\.(cc|h)|index/scan_\w+\.(cc|h)|core/vector_math\w*\.cc|core/cpu_features\.cc)$")
+# A tree of the library's allocates in its destructor, which ends the process where no memory is left.
+JSON_LIBRARY = re.compile(r"nlohmann/\w+\.hpp")
+JSON_LIBRARY_ALLOWED = ("core/json.cc", "core/json_writer.cc")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 MACHINE_PATH = re.compile(r"(?<![\w.$}~])/(root|work|home)/")
 REGISTRIES = re.compile(
@@ -194,6 +197,13 @@ def intrinsics(tree):
                 yield f"{path}:{line}: {found}; only embed/backend_*.cc, index/scan_*.cc and core/vector_math*.cc know processors"
 
 
+def json_library(tree):
+    for path, text in tree.sources():
+        if path.split("/")[0] in LIBRARY and path not in JSON_LIBRARY_ALLOWED:
+            for line, found in breaches(text, JSON_LIBRARY):
+                yield f"{path}:{line}: {found}; use core/json.h, core/json_value.h and core/json_writer.h"
+
+
 def readmes(tree):
     for folder in FOLDERS:
         path = f"{folder}/README.md"
@@ -247,7 +257,7 @@ def formatting(tree):
             yield f"{path}: not formatted; run clang-format -i"
 
 
-RULES = [top_level, unique_names, file_length, function_length, printing, machine_flags, intrinsics, readmes]
+RULES = [top_level, unique_names, file_length, function_length, printing, machine_flags, intrinsics, json_library, readmes]
 RULES += [unfinished, machine_paths, hosts, headers, layer_order, formatting]
 
 

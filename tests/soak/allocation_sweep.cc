@@ -6,12 +6,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/macros.h"
+#include "query/expiry.h"
 #include "query/open_database.h"
 #include "tests/soak/client.h"
 #include "tests/soak/crash_place.h"
@@ -24,12 +26,25 @@
 namespace nestor::soak {
 namespace {
 
-constexpr std::array<const char*, 12> kNames = {
-    "add new documents", "add over old ones", "remove",
-    "remove matching",   "change metadata",   "import",
-    "compact",           "search by vector",  "search by keywords",
-    "search both ways",  "search filtered",   "count"};
-constexpr std::size_t kReembed = kNames.size();  // a kind of its own, below
+constexpr std::array<const char*, 16> kNames = {"add new documents",
+                                                "add over old ones",
+                                                "remove",
+                                                "remove matching",
+                                                "change metadata",
+                                                "import",
+                                                "compact",
+                                                "search by vector",
+                                                "search by keywords",
+                                                "search both ways",
+                                                "search filtered",
+                                                "count",
+                                                "export",
+                                                "get",
+                                                "reembed",
+                                                "search past expired documents"};
+// The last two are kinds of their own, below.
+constexpr std::size_t kReembed = kNames.size() - 2;
+constexpr std::size_t kExpired = kNames.size() - 1;
 constexpr std::uint64_t kDocuments = 24;
 // Of one call with everything around it: RocksDB may wait for ever for what an exception left out.
 constexpr unsigned kMostSeconds = 15;
@@ -97,6 +112,13 @@ class Call {
         const Filter filter = Filter::field("part") > std::int64_t{1};
         return call_library([&] { return database.count(filter); }).status();
       }
+      case 12:
+        return call_library([&] {
+                 return database.export_documents([](std::string_view) { return Status(); });
+               })
+            .status();
+      case 13:
+        return call_library([&] { return database.get("k3"); }).status();
       default:
         break;
     }
@@ -252,6 +274,53 @@ int sweep_reembed(const std::string& path, std::uint64_t first, std::uint64_t st
   return 0;
 }
 
+// Those that have expired stay hidden, also where the search that comes across them first fails.
+int sweep_expired(const std::string& path, std::uint64_t first, std::uint64_t stride) {
+  LifePage& page = life_page();
+  auto opened = query::open_database(
+      path, {},
+      testing::factory_of(std::make_shared<testing::HashEncoder>("hash-space", kEncoderWidth)));
+  if (!opened.ok()) return fail_life(opened.status().to_string());
+  Database database = std::move(opened).value();
+  page.verified = true;
+  for (std::uint64_t n = first;; n += stride) {
+    page.begun = n;
+    ::alarm(kMostSeconds);
+    const auto failed = [&](const std::string& what) {
+      return fail_life(fmt::format("{}, allocation {}: {}", kNames[kExpired], n, what));
+    };
+    // A search that keeps the rows there are; then two batches, the second with what has expired.
+    Status before =
+        database.search("common", {.filter = Filter::field("part") >= std::int64_t{0}}).status();
+    for (const Document& document :
+         {Document{.key = "plain", .text = "common plain"},
+          Document{
+              .key = "gone", .text = "common gone", .metadata = {{query::kExpiresAtField, 1}}}}) {
+      if (before.ok()) before = database.add({document}).status();
+    }
+    if (!before.ok()) return failed("before it: " + before.to_string());
+    fail_allocation(n);
+    const Status status =
+        call_library([&] { return database.search("common", {.k = 1000}); }).status();
+    const bool met = fail_allocation(0);
+    if (!status.ok()) page.refused = page.refused + 1;
+    const auto found = database.search("common", {.k = 1000});
+    if (!found.ok()) return failed("the same call again: " + found.status().to_string());
+    const auto has = [&](const char* key) {
+      return std::ranges::any_of(found.value().hits,
+                                 [&](const Hit& hit) { return hit.key == key; });
+    };
+    if (has("gone")) return failed(status.to_string() + "; then an expired document is found");
+    if (!has("plain")) return failed(status.to_string() + "; then a document is not found");
+    const auto removed = database.remove({"plain", "gone"});
+    if (!removed.ok()) return failed(removed.status().to_string());
+    page.acked = n;
+    if (!met) break;
+  }
+  page.answer = 4;
+  return 0;
+}
+
 int guarded_child(const std::function<int()>& work) {
   watch_crashes();
   try {
@@ -289,8 +358,7 @@ void sweep_kind(std::size_t kind, std::uint64_t stride, std::uint64_t offset,
                 const std::string& folder, HarnessReport& report) {
   const std::string path = fmt::format("{}/sweep{}", folder, kind);
   arm(path, {});
-  const bool reembed = kind == kReembed;
-  const char* const name = reembed ? "reembed" : kNames[kind];
+  const char* const name = kNames[kind];
   const Model filled = fill(path, report);
   std::uint64_t next = 1 + offset % stride;
   for (bool fresh = true;; fresh = false) {
@@ -301,8 +369,9 @@ void sweep_kind(std::size_t kind, std::uint64_t stride, std::uint64_t offset,
     }
     const Death death = wait_for(start_child([&] {
       return guarded_child([&] {
-        return reembed ? sweep_reembed(path, next, stride, kDocuments)
-                       : sweep(path, kind, next, stride, filled);
+        if (kind == kReembed) return sweep_reembed(path, next, stride, kDocuments);
+        if (kind == kExpired) return sweep_expired(path, next, stride);
+        return sweep(path, kind, next, stride, filled);
       });
     }));
     LifePage& page = life_page();
@@ -341,11 +410,11 @@ void sweep_kind(std::size_t kind, std::uint64_t stride, std::uint64_t offset,
 
 HarnessReport soak_allocations(const HarnessOptions& options, const std::string& folder) {
   HarnessReport report;
-  // Calls have some thousand allocations in all; of them about `cycles` are tried, 0: every one.
+  // Calls have so many allocations in all; of them about `cycles` are tried, 0: every one.
   constexpr std::uint64_t kAbout = 12'000;
   const std::uint64_t stride =
       options.cycles == 0 ? 1 : std::max<std::uint64_t>(kAbout / options.cycles, 1);
-  for (std::size_t kind = 0; kind <= kReembed; ++kind) {
+  for (std::size_t kind = 0; kind < kNames.size(); ++kind) {
     if (kind % options.parts != options.part - 1) continue;
     sweep_kind(kind, stride, options.seed, folder, report);
   }

@@ -78,8 +78,8 @@ int run(int argc, char** argv) {
   app.add_option("--seed", options.seed, "as printed by an earlier run; 0: a new one");
   app.add_option("--only", options.only, "this cycle alone (failing-ops, bit-rot, memory)");
   app.add_option("--part", part,
-                 "1/3: this of three parts that run side by side (bit-rot, cache-rot, failing-ops, "
-                 "kill-points)");
+                 "1/3: this of three parts that run side by side (allocations, bit-rot, cache-rot, "
+                 "failing-ops, kill-points)");
   app.add_option("--sabotage", sabotage, "be a wrong build")->check(CLI::IsMember(sabotages()));
   app.add_flag("--expect-failure", expect_failure,
                "0 when something was found, 1 when nothing was");

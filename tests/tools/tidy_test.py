@@ -91,6 +91,13 @@ class TidyTest(unittest.TestCase):
         self.accepted("embed/backend_amx.cc", text)
         self.accepted("core/vector_math_avx2.cc", text)
 
+    def test_trees_of_the_json_library_are_refused_in_the_library(self):
+        text = "#include <nlohmann/json.hpp>\n"
+        self.refused("json_library", "query/a.cc", text)
+        self.refused("json_library", "core/a.h", HEADER + text)
+        self.accepted("core/json.cc", text)
+        self.accepted("tools/a.cc", text)
+
     def test_a_folder_without_a_short_readme_is_refused(self):
         self.refused("readmes", "core/README.md", None)
         self.refused("readmes", "core/README.md", "line\n" * 41)

@@ -59,9 +59,9 @@ Status for_each_line(const std::string& path,
 }
 
 // The string member `name`; `fallback` where it may be left out or null.
-Result<std::string> string_member(const nlohmann::json& object, const char* name, bool required) {
-  const auto found = object.find(name);
-  if (found == object.end() || (found->is_null() && !required)) {
+Result<std::string> string_member(const JsonValue& object, const char* name, bool required) {
+  const JsonValue* const found = object.find(name);
+  if (found == nullptr || (found->is_null() && !required)) {
     if (!required) return std::string();
     return Status(StatusCode::kInvalidArgument, fmt::format("\"{}\" is missing", name));
   }
@@ -74,7 +74,7 @@ Result<std::string> string_member(const nlohmann::json& object, const char* name
 }
 
 Result<BeirDocument> parse_record(std::string_view line) {
-  NESTOR_ASSIGN_OR_RETURN(const nlohmann::json object, parse_json(line));
+  NESTOR_ASSIGN_OR_RETURN(const JsonValue object, parse_json(line));
   if (!object.is_object()) return Status(StatusCode::kInvalidArgument, "not a JSON object");
   BeirDocument record;
   NESTOR_ASSIGN_OR_RETURN(record.key, string_member(object, "_id", true));

@@ -36,9 +36,9 @@ std::string indexes_folder() {
 
 std::string note_of(const std::string& database) { return database + ".json"; }
 
-std::string text_member(const nlohmann::json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+std::string text_member(const JsonValue& object, const char* name) {
+  const JsonValue* const found = object.find(name);
+  return found != nullptr && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 void read_note(FolderIndex& index) {
@@ -48,7 +48,7 @@ void read_note(FolderIndex& index) {
   index.used_seconds = info.st_mtim.tv_sec;
   const Result<std::string> text = read_file(note, kMostNoteBytes);
   if (!text.ok()) return;
-  const Result<nlohmann::json> object = parse_json(text.value());
+  const Result<JsonValue> object = parse_json(text.value());
   if (!object.ok() || !object.value().is_object()) return;
   index.folder = text_member(object.value(), "folder");
   index.identity = text_member(object.value(), "identity");

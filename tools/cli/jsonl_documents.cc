@@ -14,7 +14,7 @@
 namespace nestor::cli {
 namespace {
 
-using nlohmann::json;
+using json = JsonValue;
 
 Status invalid(std::string message) { return {StatusCode::kInvalidArgument, std::move(message)}; }
 
@@ -33,10 +33,10 @@ Result<json> parse_object(std::string_view line) {
 }
 
 Status require(const json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found != object.end() && !found->is_null()) return {};
+  const json* const found = object.find(name);
+  if (found != nullptr && !found->is_null()) return {};
   return invalid(fmt::format("the member \"{}\" is {}, expected a string", name,
-                             found == object.end() ? "missing" : "null"));
+                             found == nullptr ? "missing" : "null"));
 }
 
 Result<std::string> take_string(json& value, std::string_view name) {
@@ -44,7 +44,7 @@ Result<std::string> take_string(json& value, std::string_view name) {
     return invalid(
         fmt::format("the member \"{}\" is a JSON {}, expected a string", name, value.type_name()));
   }
-  return std::move(value.get_ref<std::string&>());
+  return value.take_text();
 }
 
 Result<std::vector<float>> vector_of(const json& value) {
@@ -53,7 +53,7 @@ Result<std::vector<float>> vector_of(const json& value) {
   }
   std::vector<float> vector;
   vector.reserve(value.size());
-  for (const json& component : value) {
+  for (const json& component : value.elements()) {
     if (!component.is_number()) {
       return invalid(fmt::format("component {} of the vector is a JSON {}, expected a number",
                                  vector.size(), component.type_name()));
@@ -81,7 +81,7 @@ Result<Document> parse_document_line(std::string_view line) {
     NESTOR_RETURN_IF_ERROR(require(object, name));
   }
   Document document;
-  for (auto& [name, value] : object.items()) {
+  for (auto& [name, value] : object.members()) {
     // Null is what programs write for "there is none".
     if (value.is_null() && (name == "title" || name == "metadata" || name == "vector")) continue;
     if (name == "key") {
@@ -105,7 +105,7 @@ Result<EmbedLine> parse_embed_line(std::string_view line) {
   NESTOR_ASSIGN_OR_RETURN(json object, parse_object(line));
   NESTOR_RETURN_IF_ERROR(require(object, "text"));
   EmbedLine parsed;
-  for (auto& [name, value] : object.items()) {
+  for (auto& [name, value] : object.members()) {
     if (value.is_null() && name == "title") continue;
     if (name == "text") {
       NESTOR_ASSIGN_OR_RETURN(parsed.text, take_string(value, name));

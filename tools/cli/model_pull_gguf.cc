@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "core/file.h"
@@ -44,26 +43,25 @@ struct ListedFile {
 // The GGUF files of a listing. Source: the Hub's API, GET /api/models/REPO?blobs=true; what lies in
 // its large-file store has {"rfilename", "size", "lfs": {"sha256", …}}.
 Result<std::vector<ListedFile>> gguf_files(const std::string& listing, const std::string& from) {
-  Result<nlohmann::json> parsed = parse_json(listing);
+  const Result<JsonValue> parsed = parse_json(listing);
   if (!parsed.ok()) return parsed.status().with_context(from);
-  const nlohmann::json& root = parsed.value();
-  if (!root.is_object() || !root.contains("siblings") || !root["siblings"].is_array()) {
+  const JsonValue* const siblings = parsed.value().find("siblings");
+  if (siblings == nullptr || !siblings->is_array()) {
     return Status(StatusCode::kIoError, from + " answered with no list of files");
   }
   std::vector<ListedFile> files;
-  for (const nlohmann::json& item : root["siblings"]) {
-    if (!item.is_object() || !item.contains("rfilename") || !item["rfilename"].is_string())
-      continue;
-    ListedFile file{.name = item["rfilename"].get<std::string>(), .sha256 = {}};
+  for (const JsonValue& item : siblings->elements()) {
+    const JsonValue* const name = item.find("rfilename");
+    if (name == nullptr || !name->is_string()) continue;
+    ListedFile file{.name = name->text(), .sha256 = {}};
     // A name is made a file here: nothing but one plain word is.
     if (!is_plain_part(file.name) || !file.name.ends_with(kSuffix)) continue;
-    if (item.contains("size") && item["size"].is_number_unsigned()) {
-      file.bytes = item["size"].get<std::uint64_t>();
+    if (const JsonValue* const size = item.find("size"); size && size->is_number_unsigned()) {
+      file.bytes = size->get<std::uint64_t>();
     }
-    if (item.contains("lfs") && item["lfs"].is_object() && item["lfs"].contains("sha256") &&
-        item["lfs"]["sha256"].is_string()) {
-      file.sha256 = item["lfs"]["sha256"].get<std::string>();
-    }
+    const JsonValue* const large = item.find("lfs");
+    const JsonValue* const sha256 = large == nullptr ? nullptr : large->find("sha256");
+    if (sha256 != nullptr && sha256->is_string()) file.sha256 = sha256->text();
     files.push_back(std::move(file));
   }
   return files;

@@ -56,6 +56,12 @@ std::vector<std::size_t> character_borders(std::string_view word) {
   return borders;
 }
 
+bool is_katakana(UChar32 c) {
+  constexpr UChar32 kLongVowel = 0x30FC;  // of no script
+  UErrorCode error = U_ZERO_ERROR;
+  return c == kLongVowel || uscript_getScript(c, &error) == USCRIPT_KATAKANA;
+}
+
 }  // namespace
 
 bool is_han(UChar32 c) {
@@ -67,6 +73,37 @@ bool is_han(UChar32 c) {
 UChar32 simplified_han(UChar32 c) {
   static Simplifier simplifier;
   return simplifier.of(c);
+}
+
+std::vector<WordPiece> stretches_of_scripts(std::string_view word) {
+  enum class Script : int { kOther, kHan, kKatakana };
+  std::vector<WordPiece> stretches;
+  bool han = false;
+  bool katakana = false;
+  Script last = Script::kOther;
+  std::size_t begin = 0;
+  std::size_t characters = 0;
+  const auto close = [&](std::size_t end) {
+    if (last != Script::kOther && characters > 1) stretches.push_back({begin, end});
+    begin = end;
+    characters = 0;
+  };
+  for (std::size_t at = 0; at < word.size();) {
+    const std::size_t here = at;
+    UChar32 c = 0;
+    U8_NEXT(word.data(), at, word.size(), c);
+    const Script script = is_han(c)        ? Script::kHan
+                          : is_katakana(c) ? Script::kKatakana
+                                           : Script::kOther;
+    if (script != last) close(here);
+    last = script;
+    han |= script == Script::kHan;
+    katakana |= script == Script::kKatakana;
+    ++characters;
+  }
+  close(word.size());
+  if (!han || !katakana) stretches.clear();
+  return stretches;
 }
 
 Result<bool> HanWords::is_word(std::string_view text) {

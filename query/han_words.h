@@ -26,6 +26,10 @@ struct WordPiece {
   std::size_t end = 0;
 };
 
+// The stretches of at least two characters of Han or of Katakana in a word of both (東京 and タワー
+// of 東京タワー), in order; none in all other words.
+std::vector<WordPiece> stretches_of_scripts(std::string_view word);
+
 class HanWords {
  public:
   // The words of at least two characters that a longer word is made of, theirs as well: the fewest

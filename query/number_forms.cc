@@ -25,6 +25,11 @@ bool is_grouped(const std::vector<std::string_view>& parts) {
                      [](std::string_view part) { return part.size() == 3; });
 }
 
+// 24.12.2024: also found by its year.
+bool is_date(const std::vector<std::string_view>& parts) {
+  return parts.size() == 3 && parts[0].size() <= 2 && parts[1].size() <= 2 && parts[2].size() == 4;
+}
+
 std::string without(std::string_view text, char separator) {
   std::string out(text);
   std::erase(out, separator);
@@ -40,6 +45,7 @@ NumberForms dotted(std::string_view text) {
   NumberForms forms{.number = std::string(text), .variants = {}};
   const auto parts = split(text, '.');
   if (is_grouped(parts)) forms.variants.push_back(without(text, '.'));
+  if (is_date(parts)) forms.variants.emplace_back(parts[2]);
   if (parts.size() > kMostParts) return forms;
   for (std::size_t count = 2; count < parts.size(); ++count) {
     const char* const end = parts[count - 1].data() + parts[count - 1].size();

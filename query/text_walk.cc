@@ -291,8 +291,10 @@ Status TextWalk::take_word(TextSpan segment) {
     if (!border.has_value() || *border != parts[0].end - parts[0].begin)
       add_parts_of_mixed(segment, name, stem);
   }
-  for (const NamePart& part : parts) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const NamePart& part = parts[i];
     const TextSpan span{segment.begin + part.begin, segment.begin + part.end};
+    if (i + 1 < parts.size()) add_name_with_major(segment.begin, part, parts[i + 1]);
     const std::string_view piece = text_of(span);
     const bool extension = taken_apart && part.end == raw.size() && part.begin > 0 &&
                            raw[part.begin - 1] == '.' && piece.size() <= kMostExtension &&
@@ -301,6 +303,19 @@ Status TextWalk::take_word(TextSpan segment) {
     NESTOR_RETURN_IF_ERROR(part.number ? take_number(span) : take_part(span));
   }
   return {};
+}
+
+// OAuth2.0 is found by oauth2, python3.11 by python3.
+void TextWalk::add_name_with_major(std::uint32_t begin, const NamePart& name,
+                                   const NamePart& number) {
+  if (name.number || !number.number || name.end != number.begin) return;
+  const std::string_view letters = text_of({begin + name.begin, begin + name.end});
+  if (letters.size() < 2 || !std::all_of(letters.begin(), letters.end(), is_letter)) return;
+  const std::string_view digits = text_of({begin + number.begin, begin + number.end});
+  const auto major = static_cast<std::uint32_t>(
+      std::find_if_not(digits.begin(), digits.end(), is_digit) - digits.begin());
+  const TextSpan span{begin + name.begin, begin + number.begin + major};
+  output_.add_variant(span, lower_ascii(text_of(span)));
 }
 
 Status TextWalk::take_number(TextSpan part) {
@@ -350,6 +365,7 @@ void TextWalk::add_parts_of_mixed(TextSpan part, std::string_view word, std::str
   const std::string_view front = word.substr(0, *border);
   const std::string_view back = word.substr(*border);
   const std::string_view letters = is_digit(front[0]) ? back : front;
+  if (word[0] == 'v' && *border == 1) output_.add_variant(part, back);  // v16 is version 16
   if (letters.size() < 2 || is_ordinal_ending(letters)) return;
   output_.add_variant(part, tools_.stemmer.ascii_stem(letters));
   if (is_digit(front[0])) output_.add_variant(part, front);
@@ -421,6 +437,12 @@ Status TextWalk::take_ideographs(std::size_t index) {
       NESTOR_ASSIGN_OR_RETURN(const std::string shorter, folded(text_of(at)));
       output_.add_beside(at, shorter);
     }
+  }
+  for (const WordPiece& stretch : stretches_of_scripts(raw)) {
+    const TextSpan at{span.begin + static_cast<std::uint32_t>(stretch.begin),
+                      span.begin + static_cast<std::uint32_t>(stretch.end)};
+    NESTOR_ASSIGN_OR_RETURN(std::string shorter, folded(text_of(at)));
+    output_.add_beside(at, without_long_vowel(std::move(shorter)));
   }
   if (index + 1 < segments_.size()) {
     const TextSegment& next = segments_[index + 1];

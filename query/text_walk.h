@@ -53,6 +53,7 @@ class TextWalk {
 
   Status take_word(TextSpan segment);
   Status take_part(TextSpan part);
+  void add_name_with_major(std::uint32_t begin, const NamePart& name, const NamePart& number);
   Status take_number(TextSpan part);
   Status take_ideographs(std::size_t index);
   void take_hangul(TextSpan part, const std::string& word);

@@ -62,7 +62,7 @@ void check_found(const std::vector<Line>& lines, const std::string& language = "
   const Collection collection(lines, language);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     CHECK_MESSAGE(collection.finds(lines[i].query, i),
-                  std::string(lines[i].query) + " finds " << lines[i].text);
+                  (std::string(lines[i].query) + " finds " + lines[i].text));
   }
 }
 
@@ -70,7 +70,7 @@ void check_not_found(const std::vector<Line>& lines) {
   const Collection collection(lines);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     CHECK_MESSAGE(!collection.finds(lines[i].query, i),
-                  std::string(lines[i].query) + " does not find " << lines[i].text);
+                  (std::string(lines[i].query) + " does not find " + lines[i].text));
   }
 }
 
@@ -180,6 +180,8 @@ TEST_CASE("Chinese and Japanese words are found within longer ones and in either
                {"ﾌﾟﾘﾝﾀ", "プリンタ"},
                {"東京都庁", "東京"},
                {"東京都庁", "東京都"},
+               {"大阪タワー", "タワー"},
+               {"大阪タワー", "大阪"},
                {"日本語Text", "text"}});
 }
 
@@ -233,6 +235,10 @@ TEST_CASE("versions and numbers are found in their other spellings and by their 
                {"java17.0", "17.0"},
                {"rust1.80", "1.80"},
                {"rust1.80", "rust 1.80"},
+               {"rust1.80", "rust1"},
+               {"SAML2.0", "saml2"},
+               {"Debian v12", "12"},
+               {"am 24.12.2023", "2023"},
                {"10.1.2.3", "10.1"},
                {"12,500 people", "12500"},
                {"12500 people", "12,500"},

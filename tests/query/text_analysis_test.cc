@@ -92,7 +92,8 @@ TEST_CASE("names of code stand whole and in parts") {
   CHECK(terms_of(*analyzer, "__init__") == "[__init__] init");
   CHECK(terms_of(*analyzer, "_ . __") == "");
   CHECK(terms_of(*analyzer, "kebab-case") == "[kebabcase] kebab case");
-  CHECK(terms_of(*analyzer, "python3.11 v1.2.3") == "[python311] python 3.11 [v1.2.3] [1.2] 1.2.3");
+  CHECK(terms_of(*analyzer, "python3.11 v1.2.3") ==
+        "[python311] [python3] python 3.11 [v1.2.3] [1.2] 1.2.3");
 }
 
 TEST_CASE("names with signs keep them, and a query does not look for their letters alone") {

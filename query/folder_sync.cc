@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <set>
@@ -82,7 +83,7 @@ class FolderSync {
     NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const bool created,
                             database_.create_collection(options_.collection));
     NESTOR_ASSIGN_OR_RETURN(const std::string bound, attribute(kFolderAttribute));
-    if (!bound.empty() && bound != folder_ && is_folder(bound)) {
+    if (!bound.empty() && bound != folder_ && !options_.own_database && is_folder(bound)) {
       return {
           StatusCode::kAlreadyExists,
           fmt::format("collection '{}' is kept in step with {}, not with {}. Give the new folder "
@@ -276,11 +277,13 @@ class FolderSync {
           ++gone.of_files;
           continue;
         }
-        NESTOR_ASSIGN_OR_RETURN(const Document document, database_.get(key, options_.collection));
+        const Result<Document> document = database_.get(key, options_.collection);
+        const bool damaged = document.status().code() == StatusCode::kDataLoss;
+        if (!document.ok() && !damaged) return document.status();
         // Documents that somebody added by hand are not ours to remove.
-        if (!is_document_of_file(document)) continue;
+        if (!damaged && !is_document_of_file(document.value())) continue;
         ++gone.of_files;
-        const bool moved = texts_.contains(hash128(document.text));
+        const bool moved = !damaged && texts_.contains(hash128(document.value().text));
         (moved ? gone.moved : gone.missing).push_back(key);
       }
     }
@@ -288,21 +291,39 @@ class FolderSync {
 
   Status remove_the_gone() {
     NESTOR_ASSIGN_OR_RETURN(GoneDocuments gone, find_the_gone());
-    const std::int64_t missing = std::ssize(gone.missing);
-    // What came with this run says nothing of what was there before.
-    const std::int64_t before = gone.of_files - report_.documents.documents_added;
-    const bool all = missing == before && missing >= kLeastOfAll;
-    const bool most = 2 * missing > before && missing >= kLeastOfMost;
+    NESTOR_ASSIGN_OR_RETURN(const bool kept, keeps_missing(gone));
     std::vector<std::string> removed = std::move(gone.moved);
-    if ((all || most) && !options_.remove_missing) {
+    if (kept) {
       report_.missing = std::move(gone.missing);
     } else {
       removed.insert(removed.end(), gone.missing.begin(), gone.missing.end());
     }
-    if (removed.empty()) return {};
-    NESTOR_ASSIGN_OR_RETURN(report_.removed,
-                            database_.remove(removed, RemoveOptions{options_.collection}));
-    return {};
+    if (!removed.empty()) {
+      NESTOR_ASSIGN_OR_RETURN(report_.removed,
+                              database_.remove(removed, RemoveOptions{options_.collection}));
+    }
+    if (kept) return {};
+    NESTOR_RETURN_IF_ERROR(set_attribute(kHeldAttribute, ""));
+    return set_attribute(kFilesAttribute, fmt::format("{}", gone.of_files - std::ssize(removed)));
+  }
+
+  // Whether the missing documents stay; what later runs have to know of it is stored first.
+  Result<bool> keeps_missing(const GoneDocuments& gone) {
+    const std::int64_t missing = std::ssize(gone.missing);
+    if (missing == 0 || options_.remove_missing) return false;
+    NESTOR_ASSIGN_OR_RETURN(const std::string held, attribute(kHeldAttribute));
+    NESTOR_ASSIGN_OR_RETURN(const std::string files, attribute(kFilesAttribute));
+    // What came since says nothing of what was there before.
+    std::int64_t before = gone.of_files - report_.documents.documents_added;
+    std::int64_t last = 0;
+    if (std::from_chars(files.data(), files.data() + files.size(), last).ec == std::errc()) {
+      before = std::min(before, last);
+    }
+    const bool all = missing >= before && missing >= kLeastOfAll;
+    const bool most = 2 * missing > before && missing >= kLeastOfMost;
+    if (held.empty() && !all && !most) return false;
+    NESTOR_RETURN_IF_ERROR(set_attribute(kHeldAttribute, fmt::format("{}", missing)));
+    return true;
   }
 
   Status mark_finished() {

@@ -12,8 +12,11 @@
 // A folder that comes back empty, or nearly so, may be a disk that is not mounted or a cloud folder
 // that is half synced. Documents whose text is in no file of the folder any more are missing; they
 // are kept, and listed, where they are all of the folder's and at least 2, or more than half of
-// them and at least 4. SyncOptions::remove_missing removes them all the same. So one deleted file,
-// or two of three, go without a word, and so do files that were moved or renamed.
+// them and at least 4. What counts is what the last finished run left, not what came since. While
+// documents are kept so, every missing document is kept, also in later runs, until none is missing
+// or SyncOptions::remove_missing removes them. So one deleted file, or two of three, go without a
+// word, and so do files that were moved or renamed. A damaged document that no file belongs to
+// counts as one whose file is gone.
 //
 // Threads: as Database::add; one sync a collection at a time.
 #pragma once
@@ -46,6 +49,9 @@ struct SyncOptions {
   // Where the database lies; it is passed over if that is inside the folder.
   std::string database_path = {};
   bool remove_missing = false;
+  // The database is the folder's own, wherever the folder was before: a collection that names
+  // another folder is bound to this one.
+  bool own_database = false;
   std::stop_token stop = {};
   std::function<void(const SyncProgress&)> progress = {};
 };
@@ -72,7 +78,8 @@ struct SyncReport {
 bool is_document_of_file(const Document& document);
 
 // Errors: those of walk_folder and Database::add; kAlreadyExists (the collection was made from
-// another folder, which still exists). What was committed before an error stays.
+// another folder, which still exists, and the database is not the folder's own). What was committed
+// before an error stays.
 Result<SyncReport> sync_folder(Database& database, const std::string& folder,
                                const SyncOptions& options);
 

@@ -16,8 +16,8 @@ inline constexpr std::int64_t kMostImportBytes = std::int64_t{32} << 20;
 
 struct ImportSteps {
   // After the header: makes the collection, and says in the report's note why vectors are not
-  // taken; true where they are.
-  std::function<Result<bool>(const PortableHeader& header, ImportReport& report)> settle;
+  // taken; true where they are. Completes the header with what its version does not say.
+  std::function<Result<bool>(PortableHeader& header, ImportReport& report)> settle;
   // A batch with vectors, and one whose texts are to be embedded. Both add to the report.
   std::function<Status(const PortableHeader&header, std::vector<storage::DocumentWrite> writes,
                        ImportReport&report)>

@@ -60,6 +60,23 @@ Status check_collection_name(std::string_view name) {
   return {};
 }
 
+Status check_attribute(std::string_view name, std::string_view value) {
+  constexpr std::size_t kMostNameBytes = 64;
+  constexpr std::size_t kMostValueBytes = 64 << 10;
+  const bool printable =
+      std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c <= '~'; });
+  if (name.empty() || name.size() > kMostNameBytes || !printable) {
+    return invalid(
+        fmt::format("{} cannot name an attribute: 1 to {} printable ASCII characters are expected",
+                    quote_for_message(name), kMostNameBytes));
+  }
+  if (value.size() > kMostValueBytes) {
+    return invalid(fmt::format("the attribute {} has a value of {} bytes, at most {} are taken",
+                               quote_for_message(name), value.size(), kMostValueBytes));
+  }
+  return {};
+}
+
 Status check_key(std::string_view key) {
   if (key.empty()) return invalid("a document's key is empty; 1 to 512 bytes are expected");
   NESTOR_RETURN_IF_ERROR(

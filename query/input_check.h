@@ -19,6 +19,7 @@ inline constexpr std::size_t kMostTitleBytes = 4096;
 inline constexpr std::size_t kMostTextBytes = 16 << 20;
 inline constexpr std::size_t kMostUnsplitTextBytes = 1 << 20;  // the embedder's own limit
 inline constexpr std::size_t kMostDocuments = 100'000;         // in one call
+inline constexpr std::size_t kMostAttributes = 100;            // of a collection
 inline constexpr std::int64_t kMostHits = 10'000;
 inline constexpr int kMostVectorWidth = 65'536;
 inline constexpr std::size_t kMostQueryParts = 100;
@@ -26,6 +27,8 @@ inline constexpr std::size_t kMostQueryParts = 100;
 // All return kInvalidArgument that names the key, what was found and what is allowed.
 Status check_collection_name(std::string_view name);
 Status check_key(std::string_view key);
+// Of a collection. Names: 1 to 64 printable ASCII characters; values: at most 64 KiB.
+Status check_attribute(std::string_view name, std::string_view value);
 // The field of expiry.h is checked too. `whose` begins the message.
 Status check_metadata(const Metadata& metadata, const std::string& whose);
 Status check_document(const Document& document, bool split);

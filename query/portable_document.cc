@@ -182,7 +182,6 @@ Result<Row> parse_passage(const PortableHeader& header, const Document& document
 }
 
 Result<std::map<std::string, std::string>> parse_attributes(JsonMembers& members) {
-  constexpr std::size_t kMostAttributes = 1'000;
   NESTOR_ASSIGN_OR_RETURN(const json object, members.take("attributes"));
   if (!object.is_object() || object.size() > kMostAttributes) {
     return invalid(
@@ -196,6 +195,8 @@ Result<std::map<std::string, std::string>> parse_attributes(JsonMembers& members
       return invalid(fmt::format("the header: the attribute {} is a JSON {}, expected a string",
                                  quote_for_message(name), value.type_name()));
     }
+    NESTOR_RETURN_IF_ERROR(
+        check_attribute(name, value.get_ref<const std::string&>()).with_context("the header"));
     if (!is_local_attribute(name)) attributes[name] = value.get<std::string>();
   }
   return attributes;

@@ -183,8 +183,17 @@ Status Writer::set_attribute(const std::string& collection, const std::string& n
   if (language && !value.empty()) {
     NESTOR_ASSIGN_OR_RETURN([[maybe_unused]] const auto known, TextAnalyzer::make(value));
   }
+  // An empty value removes, whatever earlier versions took.
+  if (!value.empty()) NESTOR_RETURN_IF_ERROR(check_attribute(name, value));
   const auto held = lock(collection);
   NESTOR_ASSIGN_OR_RETURN(const auto found, context_.find(*context_.published.get(), collection));
+  if (found.has_value() && !value.empty() && !found->attributes.contains(name) &&
+      found->attributes.size() >= kMostAttributes) {
+    return {StatusCode::kInvalidArgument,
+            fmt::format("collection '{}' has {} attributes, the most that are taken; remove one by "
+                        "giving it an empty value",
+                        collection, found->attributes.size())};
+  }
   if (!found.has_value()) {
     storage::CollectionDescriptor wanted;
     wanted.name = collection;

@@ -98,7 +98,7 @@ class Writer {
   Result<bool> takes_vectors(const PortableHeader& header,
                              const std::optional<storage::Collection>& collection,
                              const ImportOptions& options, std::string& note);
-  Result<bool> settle_import(const PortableHeader& header, const ImportOptions& options,
+  Result<bool> settle_import(PortableHeader& header, const ImportOptions& options,
                              ImportReport& report);
   // Documents with their passages and vectors as they are, in one batch; those that are there and
   // equal are passed over. The collection is there. Counts go into `report`.

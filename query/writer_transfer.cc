@@ -121,10 +121,20 @@ Result<bool> Writer::takes_vectors(const PortableHeader& header,
   return false;
 }
 
-Result<bool> Writer::settle_import(const PortableHeader& header, const ImportOptions& options,
+Result<bool> Writer::settle_import(PortableHeader& header, const ImportOptions& options,
                                    ImportReport& report) {
   NESTOR_ASSIGN_OR_RETURN(
       const auto found, store_.find_collection(*context_.published.get()->view, report.collection));
+  const bool unsaid = header.version == kFirstExportVersion && header.collection.user_vectors;
+  if (unsaid) {
+    const Metric metric = found.has_value() ? found->metric : Metric::kCosine;
+    header.collection.metric = options.metric.value_or(metric);
+  } else if (options.metric.value_or(header.collection.metric) != header.collection.metric) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("the vectors of the file are compared by {}, not by {}; leave the "
+                              "metric out",
+                              metric_name(header.collection.metric), metric_name(*options.metric)));
+  }
   if (found.has_value()) {
     NESTOR_RETURN_IF_ERROR(check_import_fits(describe(*found), header));
   }
@@ -133,8 +143,10 @@ Result<bool> Writer::settle_import(const PortableHeader& header, const ImportOpt
   storage::CollectionDescriptor descriptor =
       takes ? header.collection : without_model(header.collection);
   descriptor.name = report.collection;
-  if (header.version == kFirstExportVersion && descriptor.user_vectors) {
-    report.note = "the file is of version 1, which does not name the metric: it is cosine here";
+  if (unsaid && !options.metric.has_value()) {
+    report.note =
+        "the file is of version 1, which does not name the metric: it is cosine here. If it was "
+        "another one, import into a new collection with --metric";
   }
   NESTOR_RETURN_IF_ERROR(create_collection(descriptor).status());
   return takes;
@@ -186,7 +198,7 @@ Result<ImportReport> Writer::import_documents(const LineSource& next,
   };
   return import_lines(
       next, options,
-      {.settle = [&](const PortableHeader& header,
+      {.settle = [&](PortableHeader& header,
                      ImportReport& report) { return settle_import(header, options, report); },
        .take =
            [&](const PortableHeader& header, std::vector<storage::DocumentWrite> writes,

@@ -120,9 +120,10 @@ Result<BundleReport> write(const std::string& path, const std::string& file,
   std::uint64_t bytes = 0;
   for (const BundledFile& bundled : header.files) bytes += bundled.bytes;
   NESTOR_RETURN_IF_ERROR(check_room_for(copy.folder, static_cast<std::int64_t>(bytes)));
+  NESTOR_ASSIGN_OR_RETURN(const std::string start, encode_bundle_start(header));
   NESTOR_ASSIGN_OR_RETURN(FileReplacement made, FileReplacement::create(file));
   BundleWriter writer(std::move(made));
-  NESTOR_RETURN_IF_ERROR(writer.write(encode_bundle_start(header)));
+  NESTOR_RETURN_IF_ERROR(writer.write(start));
   for (const BundledFile& bundled : header.files) {
     NESTOR_RETURN_IF_ERROR(
         writer.write_file(copy.folder + "/" + bundled.name, bundled.bytes, options.stop));

@@ -96,7 +96,7 @@ BundledCollection bundled_collection(const Collection& collection) {
           .attributes = attributes};
 }
 
-std::string encode_bundle_start(const BundleHeader& header) {
+Result<std::string> encode_bundle_start(const BundleHeader& header) {
   ByteWriter body;
   body.u32(static_cast<std::uint32_t>(header.facts.format_version));
   body.u64(header.facts.sequence);
@@ -120,6 +120,16 @@ std::string encode_bundle_start(const BundleHeader& header) {
   for (const BundledFile& file : header.files) {
     body.string(file.name);
     body.u64(file.bytes);
+  }
+  if (body.bytes().size() > kMostBundleHeaderBytes || header.files.size() > kMostFiles ||
+      header.facts.collections.size() > kMostCollections) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        fmt::format("the header of the bundle would have {} bytes, {} files and {} collections, at "
+                    "most {}, {} and {} are taken; `nestor backup` copies the database all the "
+                    "same, and `nestor export` a collection",
+                    body.bytes().size(), header.files.size(), header.facts.collections.size(),
+                    kMostBundleHeaderBytes, kMostFiles, kMostCollections));
   }
   ByteWriter start;
   start.raw(kMagic);

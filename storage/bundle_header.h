@@ -34,8 +34,9 @@ struct BundleHeader {
   std::vector<BundledFile> files;
 };
 
-// The start and the header, as they stand in the file.
-std::string encode_bundle_start(const BundleHeader& header);
+// The start and the header, as they stand in the file. Errors: kInvalidArgument (more than a bundle
+// may say: no reader would take it).
+Result<std::string> encode_bundle_start(const BundleHeader& header);
 struct BundleStart {
   std::uint32_t version = kBundleVersion;
   std::uint32_t header_bytes = 0;

@@ -6,6 +6,8 @@
 
 #include "core/text.h"
 #include "query/name_forms.h"
+#include "storage/key_schema.h"
+#include "storage/rocksdb_options.h"
 #include "tests/query/folder_scene.h"
 
 using namespace nestor;
@@ -14,6 +16,7 @@ using nestor::query::SyncOptions;
 using nestor::query::SyncReport;
 using nestor::testing::Scene;
 using nestor::testing::skipped;
+using nestor::testing::TempFolder;
 
 TEST_CASE("a hit has the bytes and lines of the file as it is on disk") {
   Scene scene;
@@ -137,4 +140,106 @@ TEST_CASE("a file is found by its name in either form of its accents") {
   }
   CHECK(query::with_name_forms(Filter::parse("path prefix \"a\"").value()).to_string() ==
         "path prefix \"a\"");
+}
+
+TEST_CASE(
+    "missing documents stay in every later run until they are back or their removal is asked") {
+  Scene scene;
+  const auto note = [](int i) { return std::to_string(i) + ".md"; };
+  const auto put = [&](const std::string& prefix, int count) {
+    for (int i = 0; i < count; ++i) scene.put(prefix + note(i), prefix + " number " + note(i));
+  };
+  put("old", 6);
+  scene.sync();
+  for (int i = 0; i < 6; ++i) std::filesystem::remove(scene.folder + "/old" + note(i));
+  put("new", 7);
+  for (int run = 0; run < 3; ++run) {
+    const SyncReport report = scene.sync();
+    CHECK(report.missing.size() == 6);
+    CHECK(report.removed == 0);
+    put("more" + std::to_string(run), 20);
+  }
+  // A few of them come back, as a cloud folder fills: the others are still waited for.
+  put("old", 4);
+  CHECK(scene.sync().missing.size() == 2);
+  put("old", 6);
+  CHECK(scene.sync().missing.empty());
+  CHECK(scene.keys().size() == 73);
+  // From here on all is as before: what a person deletes goes.
+  std::filesystem::remove(scene.folder + "/old" + note(0));
+  CHECK(scene.sync().removed == 1);
+  for (int i = 1; i < 6; ++i) std::filesystem::remove(scene.folder + "/old" + note(i));
+  CHECK(scene.sync().removed == 5);
+}
+
+TEST_CASE("after missing documents were removed on request, deleted files are removed as usual") {
+  Scene scene;
+  for (int i = 0; i < 4; ++i) scene.put(std::to_string(i), "old " + std::to_string(i));
+  scene.sync();
+  for (int i = 0; i < 4; ++i) std::filesystem::remove(scene.folder + "/" + std::to_string(i));
+  for (int i = 5; i < 15; ++i) scene.put(std::to_string(i), "new " + std::to_string(i));
+  CHECK(scene.sync().missing.size() == 4);
+  SyncOptions remove;
+  remove.remove_missing = true;
+  CHECK(scene.sync(remove).removed == 4);
+  std::filesystem::remove(scene.folder + "/5");
+  const SyncReport report = scene.sync();
+  CHECK(report.removed == 1);
+  CHECK(report.missing.empty());
+}
+
+TEST_CASE("a damaged document whose file is gone is removed like any other") {
+  TempFolder temp;
+  const std::string folder = temp / "docs";
+  for (const char* name : {"a", "b", "c"}) nestor::testing::write(folder + "/" + name, name);
+  const auto encoder = std::make_shared<nestor::testing::HashEncoder>();
+  {
+    Database db = Scene::open(temp / "db", encoder);
+    REQUIRE(nestor::query::sync_folder(db, folder, {}).ok());
+  }
+  {
+    auto raw =
+        nestor::storage::open_rocksdb(temp / "db/rocksdb", nestor::storage::OpenMode::kWrite);
+    REQUIRE(raw.ok());
+    REQUIRE(raw.value()->Put({}, nestor::storage::document_key(1, "b"), "rubbish").ok());
+  }
+  Database db = Scene::open(temp / "db", encoder);
+  REQUIRE(db.get("b").status().code() == StatusCode::kDataLoss);
+  std::filesystem::remove(folder + "/b");
+  const auto report = nestor::query::sync_folder(db, folder, {});
+  REQUIRE_MESSAGE(report.ok(), report.status().to_string());
+  CHECK(report.value().removed == 1);
+  CHECK(db.list_keys().value() == std::vector<std::string>{"a", "c"});
+}
+
+TEST_CASE(
+    "the database of a folder stays its own when the folder was moved and its old place taken") {
+  Scene scene;
+  scene.put("a", "one");
+  scene.sync();
+  const std::string moved = scene.temp / "moved";
+  std::filesystem::rename(scene.folder, moved);
+  scene.put("x", "somebody else's");
+  SyncOptions options;
+  CHECK(nestor::query::sync_folder(scene.db, moved, options).status().code() ==
+        StatusCode::kAlreadyExists);
+  options.own_database = true;
+  CHECK(nestor::query::sync_folder(scene.db, moved, options).ok());
+  CHECK(scene.db.attribute(kDefaultCollection, nestor::query::kFolderAttribute).value() ==
+        std::filesystem::canonical(moved).string());
+}
+
+TEST_CASE("a renamed file is embedded again only where its name is its title") {
+  Scene scene;
+  scene.put("with.md", "# Heating\n\nThe boiler is in the cellar.\n");
+  scene.put("without.md", "The boiler is in the cellar.\n");
+  scene.sync();
+  std::filesystem::rename(scene.folder + "/with.md", scene.folder + "/with-2.md");
+  CHECK(scene.sync().documents.passages_embedded == 0);
+  std::filesystem::create_directory(scene.folder + "/sub");
+  std::filesystem::rename(scene.folder + "/without.md", scene.folder + "/sub/without.md");
+  CHECK(scene.sync().documents.passages_embedded == 0);
+  std::filesystem::rename(scene.folder + "/sub/without.md", scene.folder + "/other.md");
+  CHECK(scene.sync().documents.passages_embedded == 1);
+  CHECK(scene.get("other.md").title == "other.md");
 }

@@ -334,3 +334,70 @@ TEST_CASE("base64 is RFC 4648 and nothing else") {
     CHECK_MESSAGE(!base64_decode(bad).has_value(), bad);
   }
 }
+
+TEST_CASE("an export of version 1 takes the metric of the collection that is there") {
+  TempFolder folder;
+  auto [encoder, db] = open_at(folder / "from");
+  const std::vector<std::string> old = {
+      R"({"nestor":"export","version":1,"writer":"0.1","sequence":1,"collection":"own",)"
+      R"("external":true,"vectors":true,"width":2,"space":"","model":"","language":""})",
+      // (3, 4) and, which no cosine takes, (0, 0).
+      R"({"key":"a","title":"","text":"t","metadata":{},"split_tokens":0,"passages":[)"
+      R"({"bytes":[0,1],"lines":[1,1],"heading":"","tokens":0,"truncated":false,)"
+      R"("mode":"external","vector":"AABAQAAAgEA="}]})",
+      R"({"key":"b","title":"","text":"t","metadata":{},"split_tokens":0,"passages":[)"
+      R"({"bytes":[0,1],"lines":[1,1],"heading":"","tokens":0,"truncated":false,)"
+      R"("mode":"external","vector":"AAAAAAAAAAA="}]})",
+      R"({"nestor":"end","documents":2,"passages":2})"};
+  for (const Metric metric : {Metric::kL2, Metric::kDot}) {
+    auto [other, to] = open_at(folder / std::string(metric_name(metric)));
+    REQUIRE(to.create_collection("own", {.vector_width = 2, .metric = metric}).ok());
+    CHECK(must_import(to, old).vectors_taken == 2);
+    CHECK(must_import(to, old, {.collection = "new", .metric = metric}).note.empty());
+    for (const CollectionStats& made : to.stats().value().collections) {
+      CHECK(made.metric == metric);
+    }
+    const Metric another = metric == Metric::kL2 ? Metric::kDot : Metric::kL2;
+    CHECK(import_lines(to, old, {.metric = another}).status().code() ==
+          StatusCode::kInvalidArgument);
+    const auto now = export_lines(to, {.collection = "own"});
+    CHECK(import_lines(to, now, {.collection = "third", .metric = another}).status().code() ==
+          StatusCode::kInvalidArgument);
+    CHECK(must_import(to, now, {.collection = "third", .metric = metric}).vectors_taken == 2);
+  }
+}
+
+TEST_CASE("attributes have bounds, in a call and in an import") {
+  TempFolder folder;
+  auto [encoder, db] = open_at(folder / "db");
+  const auto refused = [&](const std::string& name, const std::string& value) {
+    return db.set_attribute("c", name, value).code() == StatusCode::kInvalidArgument;
+  };
+  const std::string most(64 << 10, 'v');
+  REQUIRE(db.set_attribute("c", std::string(64, 'n'), most).ok());
+  CHECK(refused("", "v"));
+  CHECK(refused(std::string(65, 'n'), "v"));
+  CHECK(refused("caf\xC3\xA9", "v"));
+  CHECK(refused("a\nb", "v"));
+  CHECK(refused("a", most + "v"));
+  for (int i = 1; i < 100; ++i) {
+    REQUIRE(db.set_attribute("c", "n" + std::to_string(i), "v").ok());
+  }
+  CHECK(refused("n100", "v"));
+  REQUIRE(db.set_attribute("c", "n1", "another").ok());
+  REQUIRE(db.set_attribute("c", "n1", "").ok());
+  REQUIRE(db.set_attribute("c", "n100", "v").ok());
+  const auto lines = export_lines(db, {.collection = "c"});
+  auto [other, copy] = open_at(folder / "copy");
+  must_import(copy, lines);
+  for (const auto& [what, by] : std::vector<std::pair<std::string, std::string>>{
+           {"\"n100\"", "\"\""},
+           {"\"n100\"", "\"" + std::string(65, 'n') + "\""},
+           {most, most + "v"},
+           {"\"n100\":\"v\"", R"("n100":"v","n101":"v")"}}) {
+    auto changed = lines;
+    changed[0] = replaced(changed[0], what, by);
+    CHECK(import_lines(copy, changed, {.collection = "d"}).status().code() ==
+          StatusCode::kInvalidArgument);
+  }
+}

@@ -212,7 +212,7 @@ TEST_CASE("a bundle's file names lead nowhere but into the database's folder") {
   const auto parse = [](const std::string& name, std::uint64_t bytes) {
     BundleHeader header;
     header.files = {{name, bytes}};
-    const std::string start = encode_bundle_start(header);
+    const std::string start = encode_bundle_start(header).value();
     const std::uint64_t size = start.size() + bytes + kBundleHashDigits;
     return parse_bundle_header("b", kBundleVersion,
                                std::string_view(start).substr(kBundleStartBytes), size);
@@ -229,13 +229,13 @@ TEST_CASE("a bundle's file names lead nowhere but into the database's folder") {
   }
   BundleHeader twice;
   twice.files = {{"NESTOR", 1}, {"NESTOR", 1}};
-  std::string start = encode_bundle_start(twice);
+  std::string start = encode_bundle_start(twice).value();
   CHECK(!parse_bundle_header("b", kBundleVersion, std::string_view(start).substr(kBundleStartBytes),
                              start.size() + 2 + kBundleHashDigits)
              .ok());
   BundleHeader huge;  // sizes that wrap around
   huge.files = {{"NESTOR", ~std::uint64_t{0}}, {"WATERMARK", 11}};
-  start = encode_bundle_start(huge);
+  start = encode_bundle_start(huge).value();
   CHECK(!parse_bundle_header("b", kBundleVersion, std::string_view(start).substr(kBundleStartBytes),
                              start.size() + 10 + kBundleHashDigits)
              .ok());
@@ -253,7 +253,7 @@ TEST_CASE("a bundle's header keeps metrics and attributes; one of version 1 has 
                                .metric = Metric::kL2,
                                .attributes = {{"nestor.language", "german"}}}};
   header.files = {{"NESTOR", 1}};
-  const std::string start = encode_bundle_start(header);
+  const std::string start = encode_bundle_start(header).value();
   const auto begin = parse_bundle_start("b", start.substr(0, kBundleStartBytes));
   REQUIRE(begin.ok());
   CHECK(begin.value().version == 2);
@@ -277,4 +277,14 @@ TEST_CASE("a bundle's header keeps metrics and attributes; one of version 1 has 
   std::string no_metric = body;
   no_metric[at] = 3;
   CHECK(parse_bundle_header("b", 2, no_metric, size).status().code() == StatusCode::kDataLoss);
+}
+
+TEST_CASE("a bundle whose header no reader would take is not written") {
+  BundleHeader header;
+  header.facts.collections.resize(1);
+  auto& attributes = header.facts.collections[0].attributes;
+  attributes["a"] = std::string(kMostBundleHeaderBytes, 'a');
+  CHECK(encode_bundle_start(header).status().code() == StatusCode::kInvalidArgument);
+  attributes["a"].resize(kMostBundleHeaderBytes - 1000);
+  CHECK(encode_bundle_start(header).ok());
 }

@@ -1,5 +1,7 @@
 """`nestor delete --filter`: a misspelt field does not empty a database, and nothing goes unasked at a terminal."""
 
+import unicodedata
+
 import cli_harness
 
 
@@ -62,6 +64,28 @@ class DeleteTest(cli_harness.CliTest):
             self.assertEqual(self.ok("--quiet", *words, "--filter", "withdrawn not exists", model=False).errors, "")
             self.assertIn("'year'", self.ok("--quiet", *words, "--filter", "yaer == null", model=False).errors)
             self.assertEqual(self.ok("--quiet", *words, "--filter", "meta.year > 0 AND key exists", model=False).errors, "")
+
+    def test_a_key_is_deleted_as_it_is_and_never_another_one(self):
+        nfc, nfd = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+        points = [{"key": "a", "metadata": {"path": "b"}}, {"key": nfc}, {"key": nfd, "metadata": {"path": nfc}}]
+        self.add(*({"text": "t", "vector": [1, 1], **point} for point in points), model=False)
+        self.assertEqual(self.run_cli("delete", self.db, "b", model=False).code, 1)
+        self.ok("delete", self.db, nfc, model=False)
+        ran = self.run_cli("delete", self.db, nfc, model=False)
+        self.assertEqual((ran.code, ran.text), (1, "deleted 0 of 1 key\n"))
+        self.assertIn("in another Unicode form there is", ran.errors)
+        self.assertEqual(self.ok("delete", self.db, nfd, "a", "--json", model=False).json()["deleted_keys"], [nfd, "a"])
+        self.assertEqual(self.count(), 4)
+
+    def test_a_key_that_is_typed_twice_counts_once(self):
+        self.assertIn("would delete 1 document\n", self.ok("delete", self.db, "k1", "k1", "--dry-run", model=False).text)
+        self.assertEqual(self.ok("delete", self.db, "k1", "k1", model=False).text, "deleted 1 of 1 key\n")
+
+    def test_a_filter_on_the_field_of_what_was_deleted_matches_nothing(self):
+        self.ok("delete", self.db, "--filter", "year > 0", model=False)
+        ran = self.run_cli("delete", self.db, "--filter", "year > 0", model=False)
+        self.assertEqual((ran.code, ran.text), (1, "deleted 0 documents\n"))
+        self.assertIn("'year'", ran.errors)
 
 
 if __name__ == "__main__":

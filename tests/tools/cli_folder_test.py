@@ -23,6 +23,11 @@ class FolderTest(cli_harness.CliTest):
         # So it is where the folder itself is gone.
         self.docs.rmdir()
         self.assertEqual(len(self.ok("search", "docs", "the heating", "--jsonl").lines()), 6)
+        for words in (["docs", "the heating"], ["search", "docs", "the heating"]):
+            ran = self.ok("--quiet", *words, "--json")
+            self.assertEqual(len(ran.json()["hits"]), 6)
+            self.assertIn("the folder docs is not there. The answer is from what was indexed", ran.errors)
+            self.assertIn("docs is not there", ran.json()["warnings"][0])
         self.refused("index", "docs", says=["no folder or database"])
         self.docs.mkdir()
         self.assertEqual(self.ok("index", "docs", "--remove-missing", "--json").json()["removed"], 6)
@@ -39,7 +44,7 @@ class FolderTest(cli_harness.CliTest):
         for name, data in files.items():
             self.put(name, data)
         ran = self.ok("index", "docs")
-        self.assertRegex(ran.errors, r"warning: \d+ sequences that are no UTF-8 became U\+FFFD in 1 file: sjis\.txt")
+        self.assertRegex(ran.errors, r"warning: \d+ invalid byte sequences became U\+FFFD in 1 file: sjis\.txt")
         report = self.ok("index", "docs", "--json").json()
         self.assertEqual([file["path"] for file in report["repaired"]], ["sjis.txt"])
         self.assertEqual(report["unchanged"], 4)
@@ -79,6 +84,42 @@ class FolderTest(cli_harness.CliTest):
                 self.assertTrue((self.scratch / hits[0]["path"]).exists())
         name = "NFD/" + unicodedata.normalize("NFC", "r\u00e9sum\u00e9.md")
         self.assertEqual(self.ok("delete", self.db, name, "--json").json()["deleted"], 1)
+        name = "NFC/" + unicodedata.normalize("NFD", "r\u00e9sum\u00e9.md")
+        self.assertEqual(self.ok("delete", self.db, name).text, "deleted 1 of 1 key\n  " + unicodedata.normalize("NFC", name) + "\n")
+
+    def test_what_was_kept_once_is_kept_by_later_runs_and_questions(self):
+        for i in range(6):
+            self.put(f"n{i}.md", f"Note {i}: the heating.\n")
+        self.ok("index", "docs")
+        self.docs.rename(self.scratch / "away")
+        for i in range(7):
+            self.put(f"other{i}.md", f"Other {i}: the garden.\n")
+        for _ in range(2):
+            ran = self.run_cli("index", "docs", "--json")
+            self.assertEqual((ran.code, len(ran.json()["missing"]), ran.json()["removed"]), (2, 6, 0))
+            ran = self.ok("--quiet", "docs", "the heating", "--json", "-k", "20")
+            self.assertEqual(len(ran.json()["hits"]), 13)
+            for text in (ran.errors, ran.json()["warnings"][0]):
+                self.assertIn("6 documents were kept although their files are not in docs any more", text)
+        self.assertEqual(self.ok("index", "docs", "--remove-missing", "--json").json()["removed"], 6)
+        (self.docs / "other0.md").unlink()
+        self.assertEqual(self.ok("index", "docs", "--json").json()["removed"], 1)
+        self.assertEqual(self.ok("docs", "the garden", "--json").json()["warnings"], [])
+
+    def test_a_folder_that_is_gone_is_answered_from_its_named_database_only(self):
+        self.put("a.md", "the heating\n")
+        self.ok("index", "docs", "--db", self.db)
+        self.docs.rename(self.scratch / "away")
+        for words in (["docs", "heating"], ["search", "docs", "heating"]):
+            ran = self.ok(*words, "--db", self.db)
+            self.assertIn("docs is not there", ran.errors)
+            self.assertIn("a.md", ran.text)
+        self.refused("none", "heating", "--db", self.db, says=["no folder or database"])
+        self.refused("none", "heating", says=["neither a command nor a folder"])
+
+    def test_utf_16_with_damage_is_named_as_invalid_bytes(self):
+        self.put("a.txt", "The kettle".encode("utf-16") + b"\x00\xd8" + " boils".encode("utf-16-le"))
+        self.assertIn("1 invalid byte sequence became U+FFFD in 1 file: a.txt", self.ok("index", "docs").errors)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Indexes of folders that are moved, listed and pruned; texts that are there already are not embedded again."""
 
+import json
 import os
 import shutil
 
@@ -84,8 +85,10 @@ class ListTest(cli_harness.CliTest):
         shutil.rmtree(self.scratch / "media/disk/notes")
         self.assertEqual(self.ok("prune", "--dry-run", "--json", model=False).json()["removed"], False)
         self.assertEqual(self.run_cli("prune", model=False).code, 2)
+        self.assertIn("would remove 1 index\n", self.ok("prune", "--dry-run", model=False).errors)
         code, shown = self.on_terminal("prune", answer="n\n")
-        self.assertEqual((code, "remove this index? [y/N]" in shown), (0, True))
+        self.assertEqual((code, "remove this index? [y/N]" in shown), (1, True))
+        self.assertIn("nothing was removed\r\n", shown)
         self.assertEqual(len(self.listed()), 3)
         ran = self.ok("prune", "--yes", model=False)
         self.assertIn("gone", ran.text)
@@ -99,6 +102,73 @@ class ListTest(cli_harness.CliTest):
         left = {path.name.split(".")[0] for path in (self.scratch / "data/nestor/indexes").iterdir()}
         self.assertEqual(len(left), 1)
         self.assertEqual(len(self.ok("search", "here", "boiler", "--jsonl").lines()), 1)
+
+    def notes(self):
+        return sorted((self.scratch / "data/nestor/indexes").glob("*.json"))
+
+    def test_a_moved_folder_stays_bound_when_its_old_place_is_taken(self):
+        self.folder("p")
+        self.ok("index", "p")
+        (self.scratch / "p").rename(self.scratch / "q")
+        stats = self.ok("stats", "q", "--json").json()
+        self.assertEqual(os.path.basename(stats["collections"][0]["folder"]), "q")
+        self.folder("p", "another text\n")
+        self.assertEqual(self.embedded("p"), 1)
+        self.assertEqual(self.embedded("q"), 0)
+        self.ok("q", "boiler")
+
+    def test_an_index_of_before_that_was_moved_and_not_bound_works_again(self):
+        self.folder("p")
+        self.ok("index", "p")
+        self.folder("q")
+        self.ok("index", "q")
+        database = self.ok("index", "q", "--json").json()["database"]
+        shutil.rmtree(database)
+        shutil.copytree(self.ok("index", "p", "--json").json()["database"], database)
+        self.assertEqual(self.embedded("q"), 0)
+
+    def test_an_index_moves_only_to_a_folder_that_has_one_of_its_files(self):
+        self.folder("p")
+        self.ok("index", "p")
+        (self.scratch / "p").rename(self.scratch / "q")
+        (self.scratch / "q/a.md").rename(self.scratch / "q/b.md")
+        self.assertEqual(self.embedded("q"), 1)
+        self.assertEqual({name: entry["state"] for name, entry in self.listed().items()}, {"p": "gone", "q": "there"})
+
+    def test_an_identity_without_a_time_moves_no_index(self):
+        self.folder("p")
+        self.ok("index", "p")
+        (note,) = self.notes()
+        written = json.loads(note.read_text())
+        self.assertRegex(written["identity"], r"^\d+:\d+:\d+:\d+\.\d+$")
+        for identity in (written["identity"].rsplit(":", 1)[0], ""):
+            note.write_text(json.dumps({**written, "identity": identity}))
+            (self.scratch / "p").rename(self.scratch / "q")
+            self.refused("search", "q", "boiler", says=["no index yet"])
+            (self.scratch / "q").rename(self.scratch / "p")
+
+    def test_hidden_files_and_folders_of_disks_do_not_make_a_folder_gone(self):
+        self.folder("disk/notes")
+        self.ok("index", "disk/notes")
+        shutil.rmtree(self.scratch / "disk/notes")
+        (self.scratch / "disk/.Trash-0").mkdir()
+        self.assertEqual(self.listed()["notes"]["state"], "unreachable")
+        (self.scratch / "disk/other").mkdir()
+        self.assertEqual(self.listed()["notes"]["state"], "gone")
+        (note,) = self.notes()
+        for folder in ("/mnt/nestor-none", "/media/nestor-none", "/run/media/somebody/nestor-none", "/Volumes/nestor-none"):
+            note.write_text(json.dumps({"folder": folder, "identity": ""}))
+            self.assertEqual(self.listed()["nestor-none"]["state"], "unreachable")
+
+    def test_prune_finishes_what_a_killed_one_left(self):
+        self.folder("p")
+        self.ok("index", "p")
+        (note,) = self.notes()
+        note.with_suffix("").rename(note.with_suffix(".removed"))
+        note.unlink()
+        self.assertEqual(self.run_cli("list", model=False).code, 1)
+        self.assertEqual(self.run_cli("prune", "--yes", model=False).code, 1)
+        self.assertEqual(list((self.scratch / "data/nestor/indexes").iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -73,6 +73,19 @@ class TransferTest(cli_harness.CliTest):
             bundled = self.ok("bundle", mine, file, "--json", model=False).json()
             self.assertEqual(bundled["collections"][0]["metric"], metric)
 
+    def test_an_export_of_version_1_takes_the_metric_that_is_asked_for(self):
+        mine, other = str(self.scratch / "mine.db"), str(self.scratch / "other.db")
+        self.ok("add", mine, "--jsonl", "--metric", "l2", input=b'{"key": "p", "text": "t", "vector": [3, 4]}\n', model=False)
+        header, rest = self.ok("export", mine, model=False).out.split(b"\n", 1)
+        header = json.loads(header)
+        header.update(version=1, language="")
+        del header["metric"], header["attributes"]
+        lines = json.dumps(header).encode() + b"\n" + rest
+        self.assertEqual(self.ok("import", mine, "--json", input=lines, model=False).json()["unchanged"], 1)
+        self.refused("import", other, "--metric", "near", input=lines, model=False, says=["near"])
+        self.ok("import", other, "--metric", "l2", input=lines, model=False)
+        self.assertEqual(self.ok("stats", other, "--json", model=False).json()["collections"][0]["metric"], "l2")
+
 
 if __name__ == "__main__":
     cli_harness.main()

@@ -23,6 +23,10 @@ void write_line(Context& context, std::string_view prefix, std::string_view text
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void write_warning(Context& context, std::string_view line) {
+  write_line(context, styled(terminal_of(2), Style::kYellow, "warning: "), line, "\n");
+}
+
 }  // namespace
 
 ExitCode exit_code_of(const Status& status) {
@@ -74,11 +78,12 @@ void Context::note(std::string_view line) {
 }
 
 void Context::warn(std::string_view line) {
-  if (!global.quiet) caution(line);
+  if (!global.quiet) write_warning(*this, line);
 }
 
 void Context::caution(std::string_view line) {
-  write_line(*this, styled(terminal_of(2), Style::kYellow, "warning: "), line, "\n");
+  cautions.emplace_back(line);
+  write_warning(*this, line);
 }
 
 void Context::prompt(std::string_view question) { write_line(*this, "", question, ""); }

@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nestor/database.h"
 #include "nestor/embedder.h"
@@ -47,6 +48,7 @@ struct Context {
   std::stop_token stop;
   // What main runs once the whole command line has been read; set by set_action (command.h).
   std::function<int(Context&)> action;
+  std::vector<std::string> cautions;  // for results in JSON
   // The bar that is on the screen now, if any; lines on stderr wipe it first.
   ProgressLine* progress_line = nullptr;
 
@@ -57,7 +59,8 @@ struct Context {
   // One line on stderr, made safe for a terminal. note() and warn() say nothing with --quiet.
   void note(std::string_view line);
   void warn(std::string_view line);
-  // As warn(), also with --quiet: what may make a result another one than was meant.
+  // As warn(), also with --quiet and in `cautions`: what may make a result another one than was
+  // meant.
   void caution(std::string_view line);
   // A question to the person at the terminal, on stderr; the line goes on with the answer.
   void prompt(std::string_view question);

@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 #include "core/file.h"
 #include "core/macros.h"
 #include "core/text.h"
+#include "nestor/database.h"
+#include "query/collection_attributes.h"
 #include "storage/folder_kind.h"
 #include "tools/cli/folder_registry.h"
 
@@ -18,6 +22,19 @@ namespace {
 Status check_remains(const std::string& path) {
   return storage::folder_kind(path) == storage::FolderKind::kRemains ? storage::remains_status(path)
                                                                      : Status();
+}
+
+// Whether a collection of the database was made from the folder.
+bool is_made_from(const std::string& path, const std::string& folder) {
+  const Result<Database> database = Database::open(path, {.read_only = true});
+  if (!database.ok()) return false;
+  const Result<Stats> stats = database.value().stats();
+  if (!stats.ok()) return false;
+  const std::vector<CollectionStats>& collections = stats.value().collections;
+  return std::any_of(collections.begin(), collections.end(), [&](const CollectionStats& of) {
+    const auto made_from = of.attributes.find(query::kFolderAttribute);
+    return made_from != of.attributes.end() && made_from->second == folder;
+  });
 }
 
 }  // namespace
@@ -67,11 +84,16 @@ Result<DatabaseTarget> find_target(const std::string& typed, const std::string& 
 Result<DatabaseTarget> find_existing_target(const std::string& typed,
                                             const std::string& database_override) {
   Result<DatabaseTarget> found = find_target(typed, database_override);
-  if (found.status().code() == StatusCode::kNotFound && database_override.empty()) {
+  if (found.status().code() == StatusCode::kNotFound) {
     // A folder that is not there now, of a disk that is not mounted: its index still answers.
     const std::string gone = path_of_gone_folder(typed);
     const Result<std::string> index = index_of_folder(gone);
-    if (index.ok() && is_database(index.value())) return DatabaseTarget{index.value(), gone, typed};
+    if (database_override.empty() && index.ok() && is_database(index.value())) {
+      return DatabaseTarget{index.value(), gone, typed, true};
+    }
+    if (is_database(database_override) && is_made_from(database_override, gone)) {
+      return DatabaseTarget{database_override, gone, typed, true};
+    }
   }
   NESTOR_ASSIGN_OR_RETURN(DatabaseTarget target, std::move(found));
   if (!is_database(target.database)) {
@@ -85,6 +107,13 @@ Result<DatabaseTarget> find_existing_target(const std::string& typed,
                         : " --db " + escape_for_terminal(database_override, false)));
   }
   return target;
+}
+
+bool is_indexed_gone_folder(const std::string& typed) {
+  std::error_code error;
+  if (typed.empty() || std::filesystem::exists(typed, error)) return false;
+  const Result<std::string> index = index_of_folder(path_of_gone_folder(typed));
+  return index.ok() && is_database(index.value());
 }
 
 void add_target_options(CLI::App& command, std::string& typed, std::string& database_override,

@@ -14,6 +14,7 @@ struct DatabaseTarget {
   std::string database;  // the folder of the database; may not exist yet
   std::string folder;  // the folder of documents, as a real path; empty when the database was named
   std::string typed;   // as the person wrote it
+  bool folder_gone = false;
 };
 
 // True for a folder whose file NESTOR is a manifest (storage/folder_kind.h).
@@ -29,9 +30,11 @@ void add_target_options(CLI::App& command, std::string& typed, std::string& data
 // kNotFound (nothing there), kInvalidArgument (a file; no home for the index).
 Result<DatabaseTarget> find_target(const std::string& typed, const std::string& database_override);
 
-// The same, and the database has to be there; the folder need not. Errors: also kNotFound with the
-// command that makes it.
+// The same, and the database has to be there; the folder need not, where the database was made from
+// it. Errors: also kNotFound with the command that makes it.
 Result<DatabaseTarget> find_existing_target(const std::string& typed,
                                             const std::string& database_override);
+// Whether `typed` is a folder that is gone, of which there is an index in the data folder.
+bool is_indexed_gone_folder(const std::string& typed);
 
 }  // namespace nestor::cli

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -26,7 +27,10 @@ constexpr const char* kFooter = R"(
 With --filter, what matches is counted first. At a terminal you are asked before anything goes; --yes
 answers beforehand. A filter that names a field which no document has is refused with exit code 2,
 since 'yaer != 2020' would match everything; --yes carries it out all the same. --dry-run shows what
-would go and changes nothing.)";
+would go and changes nothing. Where nothing matches the exit code is 1.
+
+A KEY is the key as it is stored, byte for byte. Of files of a folder the same name in another Unicode
+form (NFC, NFD) does too, where only one file has it; the key that was deleted is then printed.)";
 
 struct DeleteOptions {
   std::string database;
@@ -60,12 +64,22 @@ Status check_target(const DeleteOptions& options) {
   return {};
 }
 
-// The keys that were meant by those that were typed.
-Result<std::vector<std::string>> keys_of(const Database& database, const DeleteOptions& options) {
-  std::vector<std::string> keys;
+struct MeantKeys {
+  std::vector<std::string> there;   // of documents, each once
+  std::vector<std::string> absent;  // no document has them; --erase wants them all the same
+};
+
+// The keys that are meant by those that were typed. A near key that is not taken is named on
+// stderr.
+Result<MeantKeys> keys_of(const Database& database, const DeleteOptions& options,
+                          Context& context) {
+  MeantKeys keys;
+  std::set<std::string> seen;
   for (const std::string& typed : options.keys) {
-    NESTOR_ASSIGN_OR_RETURN(std::string key, find_key(database, typed, options.collection));
-    keys.push_back(std::move(key));
+    NESTOR_ASSIGN_OR_RETURN(KeyMatch match, find_key(database, typed, options.collection));
+    if (!match.near.empty()) context.warn(unmatched_text(match));
+    if (!seen.insert(match.key).second) continue;
+    (match.found ? keys.there : keys.absent).push_back(std::move(match.key));
   }
   return keys;
 }
@@ -73,19 +87,11 @@ Result<std::vector<std::string>> keys_of(const Database& database, const DeleteO
 // The documents that would go, at most `limit` of them; how many there are in all in `count`.
 Result<std::vector<std::string>> matching_keys(const Database& database, const Filter& filter,
                                                const DeleteOptions& options, std::int64_t limit,
-                                               std::int64_t& count) {
+                                               std::int64_t& count, Context& context) {
   if (!options.keys.empty()) {
-    std::vector<std::string> there;
-    NESTOR_ASSIGN_OR_RETURN(const std::vector<std::string> meant, keys_of(database, options));
-    for (const std::string& key : meant) {
-      const Result<Document> document = database.get(key, options.collection);
-      if (document.ok()) there.push_back(key);
-      if (!document.ok() && document.status().code() != StatusCode::kNotFound) {
-        return document.status();
-      }
-    }
-    count = std::ssize(there);
-    return there;
+    NESTOR_ASSIGN_OR_RETURN(MeantKeys keys, keys_of(database, options, context));
+    count = std::ssize(keys.there);
+    return std::move(keys.there);
   }
   NESTOR_ASSIGN_OR_RETURN(count, database.count(filter, options.collection));
   return database.list_keys(filter, options.collection, "", limit);
@@ -101,7 +107,7 @@ int show_dry_run(const Database& database, const Filter& filter, const DeleteOpt
   std::int64_t count = 0;
   const std::int64_t most = options.json ? kMostJsonKeys : kShownKeys;
   const Result<std::vector<std::string>> keys =
-      matching_keys(database, filter, options, most, count);
+      matching_keys(database, filter, options, most, count, context);
   if (!keys.ok()) return context.fail(keys.status());
   if (options.json) {
     Json json = new_json();
@@ -130,6 +136,12 @@ Result<bool> may_remove(const Database& database, const Filter& filter,
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t count, database.count(filter, options.collection));
   NESTOR_ASSIGN_OR_RETURN(const std::vector<UnknownField> unknown,
                           database.unknown_fields(filter, options.collection));
+  // Where nothing matches nothing can go wrong: the last of the documents may have had the field.
+  if (count == 0) {
+    NESTOR_RETURN_IF_ERROR(
+        caution_of_unknown_fields(database, filter, options.collection, context));
+    return true;
+  }
   if (!unknown.empty()) {
     return Status(StatusCode::kInvalidArgument,
                   fmt::format("filter: {} Nothing was deleted; {} would match. To look: --dry-run; "
@@ -138,26 +150,39 @@ Result<bool> may_remove(const Database& database, const Filter& filter,
                                   (unknown.front().similar.empty() ? "." : ""),
                               counted(count, "document")));
   }
-  if (count == 0 || !can_ask()) return true;
+  if (!can_ask()) return true;
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t all, database.count({}, options.collection));
   return ask(fmt::format("delete {} of {} in collection '{}'?", with_thousands(count),
                          counted(all, "document"), options.collection),
              context);
 }
 
-void print_report(const DeleteOptions& options, std::int64_t removed, Context& context) {
+void print_report(const DeleteOptions& options, const std::vector<std::string>& keys,
+                  std::int64_t removed, Context& context) {
+  const std::set<std::string> typed(options.keys.begin(), options.keys.end());
   if (options.json) {
     Json json = new_json();
     json["deleted"] = removed;
-    if (options.filter.empty()) json["keys"] = options.keys.size();
+    if (options.filter.empty()) {
+      json["keys"] = std::ssize(typed);
+      json["deleted_keys"] = Json::array();
+      for (const std::string& key : keys) json["deleted_keys"].push_back(json_text(key));
+    }
     if (options.erase) json["erased"] = true;
     context.print(json_line(json));
     return;
   }
-  context.print(options.filter.empty()
-                    ? fmt::format("deleted {} of {}\n", with_thousands(removed),
-                                  counted(std::int64_t(options.keys.size()), "key"))
-                    : fmt::format("deleted {}\n", counted(removed, "document")));
+  if (!options.filter.empty()) {
+    context.print(fmt::format("deleted {}\n", counted(removed, "document")));
+    return;
+  }
+  context.print(fmt::format("deleted {} of {}\n", with_thousands(removed),
+                            counted(std::ssize(typed), "key")));
+  // Keys that were typed need no repetition.
+  for (const std::string& key : keys) {
+    if (typed.contains(key)) continue;
+    context.print(fmt::format("  {}\n", escape_for_terminal(key, false)));
+  }
 }
 
 int run_delete(const DeleteOptions& options, Context& context) {
@@ -177,16 +202,18 @@ int run_delete(const DeleteOptions& options, Context& context) {
     context.note("nothing was deleted");
     return kExitNoHits;
   }
-  const Result<std::vector<std::string>> keys = keys_of(database, options);
-  if (!keys.ok()) return context.fail(keys.status());
+  const Result<MeantKeys> meant = keys_of(database, options, context);
+  if (!meant.ok()) return context.fail(meant.status());
+  std::vector<std::string> keys = meant.value().there;
+  keys.insert(keys.end(), meant.value().absent.begin(), meant.value().absent.end());
   const RemoveOptions remove{
       .collection = options.collection, .stop = context.stop, .erase = options.erase};
   const Result<std::int64_t> removed = options.filter.empty()
-                                           ? database.remove(keys.value(), remove)
+                                           ? database.remove(keys, remove)
                                            : database.remove_matching(filter.value(), remove);
   if (!removed.ok()) return context.fail(removed.status());
   if (const Status closed = database.close(); !closed.ok()) return context.fail(closed);
-  print_report(options, removed.value(), context);
+  print_report(options, meant.value().there, removed.value(), context);
   return removed.value() > 0 ? kExitOk : kExitNoHits;
 }
 

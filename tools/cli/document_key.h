@@ -3,13 +3,24 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "nestor/database.h"
 
 namespace nestor::cli {
 
-// `typed` itself where no document is found. Errors: those of Database::get but kNotFound.
-Result<std::string> find_key(const Database& database, const std::string& typed,
-                             const std::string& collection);
+struct KeyMatch {
+  std::string key;                // the key that was meant; as typed where none is found
+  bool found = false;             // also where the document is there and damaged
+  std::vector<std::string> near;  // keys in another Unicode form that are not taken; a few
+};
+
+// The document with the key `typed`; without one, and in a collection that is kept in step with a
+// folder, the document of a file whose path is `typed` in another Unicode form, where exactly one
+// is. Errors: those of Database::get but kNotFound and kDataLoss.
+Result<KeyMatch> find_key(const Database& database, const std::string& typed,
+                          const std::string& collection);
+// "no document has the key 'a'; near is 'b'": of a match that was not found.
+std::string unmatched_text(const KeyMatch& match);
 
 }  // namespace nestor::cli

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "core/macros.h"
 #include "core/text.h"
@@ -30,6 +31,7 @@ struct ImportCommandOptions {
   std::string database;
   std::string input = "-";
   std::string collection;
+  std::string metric;  // empty: what the file says
   bool reembed = false;
   bool json = false;
 };
@@ -65,15 +67,20 @@ int run_export(const ExportCommandOptions& options, Context& context) {
 }
 
 Result<ImportReport> import_into(const ImportCommandOptions& options, Context& context) {
+  std::optional<Metric> metric;
+  if (!options.metric.empty()) {
+    NESTOR_ASSIGN_OR_RETURN(metric, parse_metric(options.metric));
+  }
   NESTOR_ASSIGN_OR_RETURN(const InputDescriptor input, open_input(options.input));
   LineReader reader(input.get(), context.stop, kMostExportLineBytes);
   NESTOR_ASSIGN_OR_RETURN(Database database,
                           Database::open(options.database, context.open_options()));
   NESTOR_ASSIGN_OR_RETURN(
       ImportReport report,
-      database.import_documents(
-          [&] { return reader.next(); },
-          {.collection = options.collection, .reembed = options.reembed, .stop = context.stop}));
+      database.import_documents([&] { return reader.next(); }, {.collection = options.collection,
+                                                                .reembed = options.reembed,
+                                                                .metric = metric,
+                                                                .stop = context.stop}));
   NESTOR_RETURN_IF_ERROR(database.close());
   return report;
 }
@@ -131,6 +138,9 @@ void add_import_command(CLI::App& app, Context& context) {
       ->capture_default_str();
   command.add_option("--collection", options->collection,
                      "The collection to fill (default: the one that the file names)");
+  command.add_option("--metric", options->metric,
+                     "How a new collection compares user vectors (cosine, dot or l2) from a file "
+                     "of version 1, which does not say (default: cosine)");
   command.add_flag("--reembed", options->reembed, "Embed the texts again in any case");
   command.add_flag("--json", options->json, "The report as JSON");
   set_action(command, context, [options](Context& c) { return run_import(*options, c); });

@@ -63,6 +63,8 @@ Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget&
   sync.split.passage_tokens = passage_tokens_of(database, options);
   sync.database_path = target.database;
   sync.remove_missing = options.remove_missing;
+  const Result<std::string> own = index_of_folder(target.folder);
+  sync.own_database = own.ok() && own.value() == target.database;
   sync.stop = context.stop;
   ProgressLine line(context, "indexing " + escape_for_terminal(target.typed, false));
   sync.progress = [&](const query::SyncProgress& progress) {
@@ -99,9 +101,12 @@ std::string missing_text(const query::SyncReport& report, const std::string& fol
   }
   if (report.missing.size() > kShown) names += ", …";
   return fmt::format(
-      "the files of {} are not in {} any more, all or most there were; the documents were kept, "
-      "since a disk may not be mounted or a folder not synced yet: {}",
-      counted(std::ssize(report.missing), "document"), escape_for_terminal(folder, false), names);
+      "{} kept although {} not in {} any more: {}. A disk may not be mounted, or a folder not be "
+      "synced yet",
+      report.missing.size() == 1 ? "1 document was"
+                                 : with_thousands(std::ssize(report.missing)) + " documents were",
+      report.missing.size() == 1 ? "its file is" : "their files are",
+      escape_for_terminal(folder, false), names);
 }
 
 std::string changes_text(const query::SyncReport& report) {

@@ -30,7 +30,7 @@ Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget&
 
 // "30 hidden, 2 symbolic link", most first; empty when nothing was skipped.
 std::string skipped_by_reason(const query::SyncReport& report);
-// "12 of 14 documents are of files that are not in FOLDER any more and were kept: a.md, b.md …"
+// "12 documents were kept although their files are not in FOLDER any more: …"
 std::string missing_text(const query::SyncReport& report, const std::string& folder);
 // "added 2, updated 0, unchanged 410, removed 0".
 std::string changes_text(const query::SyncReport& report);

@@ -1,11 +1,13 @@
 #include "tools/cli/folder_registry.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -28,6 +30,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kNameDigits = 32;  // of SHA-256: 128 bits keep two folders apart
 constexpr std::uint64_t kMostNoteBytes = 64 << 10;
+constexpr const char* kRemovedSuffix = ".removed";  // of an index that is being removed
 
 std::string indexes_folder() {
   const std::string data = data_folder();
@@ -92,6 +95,55 @@ std::vector<FolderIndex> read_indexes(bool ask) {
   return indexes;
 }
 
+// Whether a file of the index is in the folder.
+bool has_a_file_of(const std::string& path, const std::string& folder) {
+  const Result<Database> database = Database::open(path, {.read_only = true});
+  if (!database.ok()) return false;
+  const Result<Stats> stats = database.value().stats();
+  if (!stats.ok()) return false;
+  std::error_code error;
+  for (const CollectionStats& collection : stats.value().collections) {
+    for (std::string after;;) {
+      const auto keys = database.value().list_keys(collection.name, after);
+      if (!keys.ok() || keys.value().empty()) break;
+      after = keys.value().back();
+      for (const std::string& key : keys.value()) {
+        if (fs::is_regular_file(fs::path(folder) / fs::path(key).relative_path(), error))
+          return true;
+      }
+    }
+  }
+  return false;
+}
+
+// The note is there before the index is: whoever is killed in between leaves a note too many.
+bool move_index(const std::string& from, const std::string& to, const std::string& real_path) {
+  // Held through the rename, so that no writer has it open under its old name.
+  const Result<storage::FolderLock> lock = storage::FolderLock::take(from);
+  if (!lock.ok()) return false;
+  note_folder(to, real_path);
+  std::error_code error;
+  fs::rename(from, to, error);
+  std::error_code ignored;
+  fs::remove(note_of(error ? to : from), ignored);
+  return !error;
+}
+
+// The collections say which folder they are of. A failure is none: the next run of `index` does it.
+void rebind(const std::string& path, const std::string& from, const std::string& to) {
+  Result<Database> database = Database::open(path, {.create_if_missing = false});
+  if (!database.ok()) return;
+  const Result<Stats> stats = database.value().stats();
+  if (!stats.ok()) return;
+  for (const CollectionStats& collection : stats.value().collections) {
+    const auto folder = collection.attributes.find(query::kFolderAttribute);
+    if (folder == collection.attributes.end() || folder->second != from) continue;
+    [[maybe_unused]] const Status bound =
+        database.value().set_attribute(collection.name, query::kFolderAttribute, to);
+  }
+  [[maybe_unused]] const Status closed = database.value().close();
+}
+
 }  // namespace
 
 Result<std::string> index_of_folder(const std::string& real_path) {
@@ -118,13 +170,12 @@ std::string folder_identity(const std::string& path) {
       !S_ISDIR(info.stx_mode)) {
     return {};
   }
-  std::string identity = std::to_string(info.stx_dev_major) + ":" +
-                         std::to_string(info.stx_dev_minor) + ":" + std::to_string(info.stx_ino);
-  if ((info.stx_mask & STATX_BTIME) != 0) {
-    identity +=
-        ":" + std::to_string(info.stx_btime.tv_sec) + "." + std::to_string(info.stx_btime.tv_nsec);
-  }
-  return identity;
+  // Roots have the same inode on every disk of a kind, and the next disk the same device.
+  const bool root = info.stx_ino <= 2 || (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  const bool has_time = (info.stx_mask & STATX_BTIME) != 0 && info.stx_btime.tv_sec > 0;
+  if (root || !has_time) return {};
+  return fmt::format("{}:{}:{}:{}.{}", info.stx_dev_major, info.stx_dev_minor, info.stx_ino,
+                     info.stx_btime.tv_sec, info.stx_btime.tv_nsec);
 }
 
 void note_folder(const std::string& database, const std::string& real_path) {
@@ -155,14 +206,9 @@ bool adopt_moved_index(const std::string& database, const std::string& real_path
   if (identity.empty() || fs::exists(database, error)) return false;
   for (const FolderIndex& index : read_indexes(false)) {
     if (index.identity != identity || fs::exists(index.folder, error)) continue;
-    // Held through the rename, so that no writer has it open under its old name.
-    const Result<storage::FolderLock> lock = storage::FolderLock::take(index.database);
-    if (!lock.ok()) continue;
-    fs::rename(index.database, database, error);
-    if (error) continue;
-    std::error_code ignored;
-    fs::remove(note_of(index.database), ignored);
-    note_folder(database, real_path);
+    if (!has_a_file_of(index.database, real_path)) continue;
+    if (!move_index(index.database, database, real_path)) continue;
+    rebind(database, index.folder, real_path);
     return true;
   }
   return false;
@@ -173,16 +219,28 @@ Status remove_index(const FolderIndex& index) {
     return Status(StatusCode::kIoError, "cannot remove " + index.database + ": " + error.message());
   };
   std::error_code error;
+  std::optional<storage::FolderLock> held;
   if (storage::folder_kind(index.database) == storage::FolderKind::kDatabase) {
-    NESTOR_ASSIGN_OR_RETURN(const storage::FolderLock lock,
-                            storage::FolderLock::take(index.database));
-    fs::remove_all(index.database, error);
-  } else {
-    fs::remove_all(index.database, error);
+    NESTOR_ASSIGN_OR_RETURN(held, storage::FolderLock::take(index.database));
   }
+  const std::string away = index.database + kRemovedSuffix;
+  fs::remove_all(away, error);
+  if (!error) fs::rename(index.database, away, error);
   if (error) return failed(error);
   fs::remove(note_of(index.database), error);
+  if (!error) fs::remove_all(away, error);
   return error ? failed(error) : Status();
+}
+
+void remove_leftovers() {
+  const std::string folder = indexes_folder();
+  const Result<std::vector<FolderEntry>> entries = list_folder(folder);
+  if (folder.empty() || !entries.ok()) return;
+  std::error_code ignored;
+  for (const FolderEntry& entry : entries.value()) {
+    if (!entry.name.ends_with(kRemovedSuffix)) continue;
+    fs::remove_all(folder + "/" + entry.name, ignored);
+  }
 }
 
 }  // namespace nestor::cli

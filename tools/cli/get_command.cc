@@ -51,10 +51,11 @@ int run_get(const GetOptions& options, Context& context) {
   open.read_only = true;
   const Result<Database> database = Database::open(target.value().database, open);
   if (!database.ok()) return context.fail(database.status());
-  const Result<std::string> key = find_key(database.value(), options.key, options.collection);
-  if (!key.ok()) return context.fail(key.status());
-  const Result<Document> document = database.value().get(key.value(), options.collection);
+  const Result<KeyMatch> match = find_key(database.value(), options.key, options.collection);
+  if (!match.ok()) return context.fail(match.status());
+  const Result<Document> document = database.value().get(match.value().key, options.collection);
   if (!document.ok()) {
+    if (!match.value().near.empty()) context.warn(unmatched_text(match.value()));
     const int code = context.fail(document.status());
     return document.status().code() == StatusCode::kNotFound ? kExitNoHits : code;
   }

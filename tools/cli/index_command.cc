@@ -47,9 +47,8 @@ std::string repaired_text(const query::SyncReport& report, bool all) {
   if (shown < report.repaired.size()) {
     names += fmt::format(" and {} more (--verbose lists them)", report.repaired.size() - shown);
   }
-  return fmt::format("{} that {} no UTF-8 became U+FFFD in {}: {}",
-                     counted(replaced_sequences(report), "sequence"),
-                     replaced_sequences(report) == 1 ? "is" : "are",
+  return fmt::format("{} became U+FFFD in {}: {}",
+                     counted(replaced_sequences(report), "invalid byte sequence"),
                      counted(std::ssize(report.repaired), "file"), names);
 }
 
@@ -170,7 +169,8 @@ void add_index_command(CLI::App& app, Context& context) {
   command.add_flag("--remove-missing", options->index.remove_missing,
                    "Remove the documents of missing files also where they are all there were, or "
                    "more than half and at least 4: otherwise those are kept, listed, and the exit "
-                   "code is 2, since the disk may not be mounted");
+                   "code is 2, since the disk may not be mounted. They are kept in later runs too, "
+                   "until the files are back or this option is given");
   command.add_option("--language", options->index.language, kLanguageHelp);
   command.add_option("--precision", options->index.precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -29,15 +30,16 @@ namespace fs = std::filesystem;
 enum class FolderState {
   kThere,
   kGone,
-  kUnreachable,  // the folder that held it is gone or empty: a disk may not be mounted
+  kUnreachable,  // the folder that held it is gone, empty or one for disks: one may not be mounted
   kUnknown,      // the index does not say whose it is
 };
 
 constexpr const char* kPruneFooter = R"(
 An index is removed where its folder is gone. One whose folder lay in a folder that is gone itself, or
-empty, is kept, since a disk may not be mounted there: name the folder to remove it all the same. At a
-terminal you are asked first; elsewhere nothing is removed without --yes. Documents are never touched:
-an index is made again by nestor index.)";
+empty but for hidden files, or where disks are mounted (/mnt, /media, /run/media, /Volumes), is kept,
+since a disk may not be mounted there: name the folder to remove it all the same. At a terminal you are
+asked first, and "no" is exit code 1; elsewhere nothing is removed without --yes. Documents are never
+touched: an index is made again by nestor index.)";
 
 struct ListedIndex {
   FolderIndex index;
@@ -65,12 +67,23 @@ std::string count_text(std::int64_t count) {
   return fmt::format("{} {}", with_thousands(count), count == 1 ? "index" : "indexes");
 }
 
+// Whether the folders in it are disks: /mnt/disk, /media/user/disk.
+bool is_mount_parent(const fs::path& folder) {
+  static const std::set<fs::path> kOfDisks = {"/mnt", "/media", "/run/media", "/Volumes"};
+  const fs::path above = folder.parent_path();
+  return kOfDisks.contains(folder) || above == "/media" || above == "/run/media";
+}
+
 FolderState state_of(const std::string& folder) {
   if (folder.empty()) return FolderState::kUnknown;
   if (is_folder(folder)) return FolderState::kThere;
   const std::string parent = fs::path(folder).parent_path().string();
   const Result<std::vector<FolderEntry>> beside = list_folder(parent);
-  return !beside.ok() || beside.value().empty() ? FolderState::kUnreachable : FolderState::kGone;
+  if (!beside.ok() || is_mount_parent(parent)) return FolderState::kUnreachable;
+  // A mount point may have hidden files that say so, or what a file manager left.
+  const bool empty = std::all_of(beside.value().begin(), beside.value().end(),
+                                 [](const FolderEntry& entry) { return entry.name[0] == '.'; });
+  return empty ? FolderState::kUnreachable : FolderState::kGone;
 }
 
 ListedIndex look_at(FolderIndex index) {
@@ -214,7 +227,34 @@ Result<bool> may_remove(const PruneOptions& options, const std::vector<ListedInd
              context);
 }
 
+// The folders are looked at again: they may have come back while the question was asked.
+Result<std::int64_t> remove_chosen(const PruneOptions& options,
+                                   const std::vector<ListedIndex>& chosen, Context& context) {
+  std::int64_t removed = 0;
+  for (const ListedIndex& listed : chosen) {
+    const FolderState state = state_of(listed.index.folder);
+    const bool named = !options.folders.empty() && state != FolderState::kThere;
+    if (state != FolderState::kGone && !named) {
+      context.warn(fmt::format("{} is not gone any more; its index was kept",
+                               escape_for_terminal(listed.index.folder, false)));
+      continue;
+    }
+    NESTOR_RETURN_IF_ERROR(remove_index(listed.index));
+    ++removed;
+  }
+  return removed;
+}
+
+std::string outcome_text(const PruneOptions& options, std::int64_t chosen, bool wanted,
+                         std::int64_t removed) {
+  if (chosen == 0) return "no index of a folder that is gone";
+  if (options.dry_run) return fmt::format("would remove {}", count_text(chosen));
+  if (!wanted || removed == 0) return "nothing was removed";
+  return fmt::format("removed {}", count_text(removed));
+}
+
 int run_prune(const PruneOptions& options, Context& context) {
+  if (!options.dry_run) remove_leftovers();
   const Result<std::vector<ListedIndex>> chosen = indexes_to_remove(options);
   if (!chosen.ok()) return context.fail(chosen.status());
   if (!options.json) {
@@ -223,27 +263,22 @@ int run_prune(const PruneOptions& options, Context& context) {
   if (options.folders.empty()) note_unreachable(context);
   const Result<bool> wanted = may_remove(options, chosen.value(), context);
   if (!wanted.ok()) return context.fail(wanted.status());
-  if (wanted.value()) {
-    for (const ListedIndex& listed : chosen.value()) {
-      if (const Status removed = remove_index(listed.index); !removed.ok()) {
-        return context.fail(removed);
-      }
-    }
-  }
+  const Result<std::int64_t> removed =
+      wanted.value() ? remove_chosen(options, chosen.value(), context) : Result<std::int64_t>(0);
+  if (!removed.ok()) return context.fail(removed.status());
   if (options.json) {
     Json json = new_json();
-    json["removed"] = wanted.value();
+    json["removed"] = removed.value() > 0;
     json["indexes"] = Json::array();
     for (const ListedIndex& listed : chosen.value())
       json["indexes"].push_back(index_as_json(listed));
     context.print(json_line(json));
   } else {
-    const std::string count = count_text(std::ssize(chosen.value()));
-    context.note(wanted.value()           ? fmt::format("removed {}", count)
-                 : chosen.value().empty() ? std::string("no index of a folder that is gone")
-                                          : fmt::format("nothing was removed of {}", count));
+    context.note(
+        outcome_text(options, std::ssize(chosen.value()), wanted.value(), removed.value()));
   }
-  return chosen.value().empty() ? kExitNoHits : kExitOk;
+  const bool done = options.dry_run ? !chosen.value().empty() : removed.value() > 0;
+  return done ? kExitOk : kExitNoHits;
 }
 
 }  // namespace

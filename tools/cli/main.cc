@@ -12,6 +12,7 @@
 #include "core/text.h"
 #include "nestor/version.h"
 #include "tools/cli/command.h"
+#include "tools/cli/database_target.h"
 #include "tools/cli/eval_command.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/model_command.h"
@@ -99,7 +100,12 @@ bool is_command(const CLI::App& app, const std::string& word) {
 Status settle_command(const CLI::App& app, std::vector<std::string>& words) {
   const std::size_t first = first_word(words);
   if (first == words.size() || is_command(app, words[first])) return {};
-  if (!is_folder(words[first])) {
+  // The index of a folder that is gone still answers; with --db the search finds out.
+  const bool gone = is_indexed_gone_folder(words[first]) ||
+                    std::any_of(words.begin(), words.end(), [](const std::string& word) {
+                      return word == "--db" || word.starts_with("--db=");
+                    });
+  if (!is_folder(words[first]) && (!gone || is_regular_file(words[first]))) {
     if (is_regular_file(words[first])) {
       return {
           StatusCode::kInvalidArgument,

@@ -131,7 +131,7 @@ Result<Database> open_and_index(const DatabaseTarget& target, const SearchComman
                               changes_text(report), escape_for_terminal(target.typed, false)));
   }
   if (!report.missing.empty()) {
-    context.warn(
+    context.caution(
         missing_text(report, target.typed) +
         fmt::format(". The answer is from what was indexed. If they are to go: nestor index "
                     "{} --remove-missing",
@@ -148,16 +148,19 @@ Result<Database> open_and_index(const DatabaseTarget& target, const SearchComman
 Result<Database> open_database(const SearchCommandOptions& options, std::string& typed_folder,
                                Context& context) {
   if (options.index_first) {
-    NESTOR_ASSIGN_OR_RETURN(const DatabaseTarget target,
-                            find_target(options.target, options.database));
-    if (!target.folder.empty()) {
-      typed_folder = target.typed;
-      return open_and_index(target, options, context);
+    const Result<DatabaseTarget> target = find_target(options.target, options.database);
+    if (target.ok() && !target.value().folder.empty()) {
+      typed_folder = target.value().typed;
+      return open_and_index(target.value(), options, context);
     }
   }
   NESTOR_ASSIGN_OR_RETURN(const DatabaseTarget target,
                           find_existing_target(options.target, options.database));
   if (!target.folder.empty()) typed_folder = target.typed;
+  if (target.folder_gone) {
+    context.caution(fmt::format("the folder {} is not there. The answer is from what was indexed",
+                                escape_for_terminal(target.typed, false)));
+  }
   OpenOptions open = context.open_options(options.precision);
   // So that any number of people may ask at once, and beside a writer.
   open.read_only = true;
@@ -188,6 +191,10 @@ void print_hits(const SearchCommandOptions& options, const Question& question,
     json["precision"] = precision;
     json["query_tokens"] = found.query_token_count;
     json["query_truncated"] = found.query_truncated;
+    json["warnings"] = Json::array();
+    for (const std::string& warning : context.cautions) {
+      json["warnings"].push_back(json_text(warning));
+    }
     json["hits"] = Json::array();
     for (const Hit& hit : found.hits) json["hits"].push_back(hit_as_json(hit, paths));
     json["explain"] = explanation_as_json(found.explain);
@@ -266,9 +273,9 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   const Database database = std::move(opened).value();
   for (QueryParts* parts : {&query.like, &query.unlike}) {
     for (auto& part : parts->keys) {
-      const Result<std::string> key = find_key(database, part.value, search.collection);
-      if (!key.ok()) return context.fail(key.status());
-      part.value = key.value();
+      const Result<KeyMatch> match = find_key(database, part.value, search.collection);
+      if (!match.ok()) return context.fail(match.status());
+      part.value = match.value().key;
     }
   }
   if (const Status checked =

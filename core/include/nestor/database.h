@@ -212,8 +212,9 @@ class NESTOR_API Database {
   // the collection by itself: embedded, or of the first vector's width.
   // Errors: kInvalidArgument, kAlreadyExists (with other settings).
   Result<bool> create_collection(const std::string& name, const CollectionOptions& options = {});
-  // Small facts kept with a collection, such as the folder it was made from. An empty value
-  // removes.
+  // Small facts kept with a collection, such as the folder it was made from. Names: 1 to 64
+  // printable ASCII characters; values: at most 64 KiB, an empty one removes; at most 100 of them.
+  // Errors: kInvalidArgument.
   Status set_attribute(const std::string& collection, const std::string& name,
                        const std::string& value);
   Result<std::string> attribute(const std::string& collection, const std::string& name) const;

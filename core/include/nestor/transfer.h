@@ -85,8 +85,11 @@ using LineWriter = std::function<Status(std::string_view line)>;
 using LineSource = std::function<Result<std::optional<std::string_view>>()>;
 
 struct ImportOptions {
-  std::string collection = {};         // empty: the one that the file names
-  bool reembed = false;                // embed the texts even where the vectors would do
+  std::string collection = {};  // empty: the one that the file names
+  bool reembed = false;         // embed the texts even where the vectors would do
+  // How a new collection compares user vectors from a file of version 1, which does not say;
+  // nothing: cosine. A file that says something else is refused.
+  std::optional<Metric> metric = {};
   std::int64_t batch_documents = 256;  // in one atomic batch, 1 to 10,000; also at most 32 MiB
   std::stop_token stop = {};
   std::function<void(std::int64_t documents)> progress = {};  // after each batch

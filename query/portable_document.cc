@@ -195,9 +195,8 @@ Result<std::map<std::string, std::string>> parse_attributes(JsonMembers& members
       return invalid(fmt::format("the header: the attribute {} is a JSON {}, expected a string",
                                  quote_for_message(name), value.type_name()));
     }
-    NESTOR_RETURN_IF_ERROR(
-        check_attribute(name, value.get_ref<const std::string&>()).with_context("the header"));
-    if (!is_local_attribute(name)) attributes[name] = value.get<std::string>();
+    NESTOR_RETURN_IF_ERROR(check_attribute(name, value.text()).with_context("the header"));
+    if (!is_local_attribute(name)) attributes[name] = value.text();
   }
   return attributes;
 }

@@ -221,7 +221,9 @@ Status remove_index(const FolderIndex& index) {
   std::error_code error;
   std::optional<storage::FolderLock> held;
   if (storage::folder_kind(index.database) == storage::FolderKind::kDatabase) {
-    NESTOR_ASSIGN_OR_RETURN(held, storage::FolderLock::take(index.database));
+    auto taken = storage::FolderLock::take(index.database);
+    NESTOR_RETURN_IF_ERROR(taken.status());
+    held.emplace(std::move(taken).value());
   }
   const std::string away = index.database + kRemovedSuffix;
   fs::remove_all(away, error);

@@ -1,5 +1,8 @@
 #include "query/keyword_query.h"
 
+#include <unicode/uchar.h>
+#include <unicode/utf8.h>
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -12,7 +15,6 @@
 namespace nestor::query {
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
 constexpr std::size_t kLeastLetters = 3;  // of an excluded or required word of Latin letters
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -26,8 +28,28 @@ struct Piece {
   std::string_view text;
 };
 
+// The bytes of the space at `at`: 0 where none is.
+std::size_t space_at(std::string_view text, std::size_t at) {
+  if (at == text.size()) return 0;
+  if (is_ascii(text[at])) return std::string_view(" \t\r\n").find(text[at]) == text.npos ? 0 : 1;
+  std::size_t end = at;
+  UChar32 c = 0;
+  U8_NEXT(text.data(), end, text.size(), c);
+  return c >= 0 && u_isUWhiteSpace(c) != 0 ? end - at : 0;
+}
+
+bool begins_word(std::string_view text, std::size_t at) {
+  constexpr std::size_t kMostBytes = 3;  // of a space in UTF-8
+  if (at == 0) return true;
+  for (std::size_t bytes = 1; bytes <= std::min(at, kMostBytes); ++bytes) {
+    if (space_at(text, at - bytes) == bytes) return true;
+  }
+  return false;
+}
+
 std::size_t end_of_word(std::string_view text, std::size_t from) {
-  return std::min(text.find_first_of(kSpace, from), text.size());
+  while (from < text.size() && space_at(text, from) == 0) ++from;
+  return from;
 }
 
 // Without the punctuation that a sentence leaves behind a word.
@@ -115,8 +137,7 @@ std::optional<Quoted> quoted_at(std::string_view text, std::size_t open) {
 Piece next_piece(std::string_view text, std::size_t& at) {
   Piece piece;
   std::size_t begin = at;
-  const bool word_starts = at == 0 || kSpace.find(text[at - 1]) != std::string_view::npos;
-  if (word_starts && (text[at] == '+' || text[at] == '-')) {
+  if ((text[at] == '+' || text[at] == '-') && begins_word(text, at)) {
     const std::size_t next = at + 1;
     const bool quote = next < text.size() && quote_at(text, next) != nullptr;
     if (quote ? quoted_at(text, next).has_value()
@@ -138,7 +159,7 @@ Piece next_piece(std::string_view text, std::size_t& at) {
   std::size_t end = end_of_word(text, begin);
   if (piece.sign == 0) {  // a quote inside a word begins a phrase
     end = find_quote(text.substr(0, end), begin);
-    while (end < text.size() && kSpace.find(text[end]) != std::string_view::npos) ++end;
+    for (std::size_t space = 1; space > 0; end += space) space = space_at(text, end);
   }
   piece.text = text.substr(begin, end - begin);
   at = end;
@@ -182,7 +203,7 @@ class Parser {
       score({.any = std::move(word.any),
              .otherwise = std::move(word.otherwise),
              .inside = std::move(word.inside),
-             .beside = word.written.empty()});
+             .beside = word.beside});
     }
     return {};
   }
@@ -194,7 +215,8 @@ class Parser {
                   .words = {}};
     for (QueryWord& word : words) {
       if (piece.sign != '-' && !(piece.quoted && word.written.empty()))
-        score({.any = piece.quoted ? word.written : word.any, .beside = word.written.empty()});
+        score({.any = piece.quoted ? word.written : word.any,
+               .beside = !piece.quoted && word.beside});
       if (!word.written.empty())
         phrase.words.push_back({.word = std::move(word.written), .offset = word.position});
     }

@@ -54,41 +54,62 @@ class WordFinder {
     const TermsTogether* together = nullptr;
     std::size_t term = 0;
   };
+  using TokensByTerm = std::vector<const TextToken*>;  // ascending; of one term as they stand
 
   void add(const TermChoice& choice, std::size_t term) {
     for (const TermsTogether& together : choice)
       wanted_[together.front().term].push_back({&together, term});
   }
 
-  // Tokens of one position.
+  // Tokens of one position, which a long Korean word fills with thousands: each of their terms is
+  // looked at once.
   void find_at(std::span<const TextToken> tokens, std::vector<Match>& matches) const {
+    TokensByTerm by_term;
+    by_term.reserve(tokens.size());
     for (const TextToken& token : tokens) {
-      const std::string_view stored = token.term;
-      const std::string_view base = stored.substr(0, stored.find(storage::kFormMark));
-      find_wanted(stored, tokens, matches);
-      if (base.size() < stored.size()) find_wanted(base, tokens, matches);
+      by_term.push_back(&token);
       for (const auto& [stem, term] : inside_) {
-        if (is_inside(stem, stored)) matches.push_back({token.begin, token.end, term});
+        if (is_inside(stem, token.term)) matches.push_back({token.begin, token.end, term});
       }
+    }
+    std::stable_sort(by_term.begin(), by_term.end(),
+                     [](const auto* a, const auto* b) { return a->term < b->term; });
+    std::string_view last_base;
+    std::string_view last;
+    for (const TextToken* const token : by_term) {
+      const std::string_view stored = token->term;
+      if (stored == last) continue;
+      const std::string_view base = stored.substr(0, stored.find(storage::kFormMark));
+      if (base != last_base) find_wanted(base, by_term, matches);
+      if (base.size() < stored.size()) find_wanted(stored, by_term, matches);
+      last_base = base;
+      last = stored;
     }
   }
 
-  void find_wanted(std::string_view term, std::span<const TextToken> tokens,
+  // The first token of the lookup's term, else of its forms; null where none is here.
+  static const TextToken* first_of(const TermLookup& lookup, const TokensByTerm& by_term) {
+    // What has the form mark next to the term sorts right behind the term itself.
+    const auto here = std::lower_bound(
+        by_term.begin(), by_term.end(), lookup.term,
+        [](const TextToken* token, const std::string& term) { return token->term < term; });
+    return here != by_term.end() && lookup.matches((*here)->term) ? *here : nullptr;
+  }
+
+  void find_wanted(std::string_view term, const TokensByTerm& by_term,
                    std::vector<Match>& matches) const {
     const auto found = wanted_.find(term);
     if (found == wanted_.end()) return;
     for (const Wanted& wanted : found->second) {
       Match match{.begin = std::string_view::npos, .end = 0, .term = wanted.term};
-      const bool all = std::all_of(
-          wanted.together->begin(), wanted.together->end(), [&](const TermLookup& lookup) {
-            const auto here =
-                std::find_if(tokens.begin(), tokens.end(),
-                             [&](const TextToken& token) { return lookup.matches(token.term); });
-            if (here == tokens.end()) return false;
-            match.begin = std::min<std::size_t>(match.begin, here->begin);
-            match.end = std::max<std::size_t>(match.end, here->end);
-            return true;
-          });
+      const bool all = std::all_of(wanted.together->begin(), wanted.together->end(),
+                                   [&](const TermLookup& lookup) {
+                                     const TextToken* const here = first_of(lookup, by_term);
+                                     if (here == nullptr) return false;
+                                     match.begin = std::min<std::size_t>(match.begin, here->begin);
+                                     match.end = std::max<std::size_t>(match.end, here->end);
+                                     return true;
+                                   });
       if (all) matches.push_back(match);
     }
   }

@@ -13,22 +13,45 @@ TermsTogether all_of(const std::vector<std::string>& terms) {
   return together;
 }
 
+QueryWord query_word(std::string_view stem, std::string_view word, const OtherSpellings& others) {
+  QueryWord found{.any = {{stem_lookup(stem)}},
+                  .otherwise = {},
+                  .inside = others.inside,
+                  .written = {{{.term = word_term(stem, word), .forms = false}}}};
+  for (const std::string& other : others.also) found.any.push_back({stem_lookup(other)});
+  for (const std::string& other : others.otherwise) found.otherwise.push_back({stem_lookup(other)});
+  return found;
+}
+
 }  // namespace
 
 void TermOutput::add_word(TextSpan span, std::string_view stem, std::string_view word,
                           const OtherSpellings& others) {
   if (tokens_ != nullptr) {
-    tokens_->push_back({word_term(stem, word), position_++, span.begin, span.end});
+    tokens_->push_back({word_term(stem, word), take_position(), span.begin, span.end});
     return;
   }
-  QueryWord found{.any = {{stem_lookup(stem)}},
-                  .otherwise = {},
-                  .inside = others.inside,
-                  .written = {{{.term = word_term(stem, word), .forms = false}}},
-                  .position = position_++};
-  for (const std::string& other : others.also) found.any.push_back({stem_lookup(other)});
-  for (const std::string& other : others.otherwise) found.otherwise.push_back({stem_lookup(other)});
+  QueryWord found = query_word(stem, word, others);
+  if (in_parts_) found.written.clear();
+  found.position = take_position();
   words_->push_back(std::move(found));
+}
+
+void TermOutput::add_name(TextSpan span, std::string_view stem, std::string_view word,
+                          const OtherSpellings& others) {
+  if (tokens_ != nullptr) {
+    tokens_->push_back({word_term(stem, word), position_, span.begin, span.end});
+    return;
+  }
+  QueryWord found = query_word(stem, word, others);
+  found.beside = true;
+  found.position = position_;
+  words_->push_back(std::move(found));
+}
+
+void TermOutput::end_parts() {
+  in_parts_ = false;
+  ++position_;
 }
 
 void TermOutput::add_pairs(const std::vector<TextSpan>& spans,
@@ -47,14 +70,16 @@ void TermOutput::add_pairs(const std::vector<TextSpan>& spans,
 }
 
 void TermOutput::add_pairs_beside(const std::vector<std::string>& pairs) {
-  words_->push_back({.any = {all_of(pairs)}, .otherwise = {}, .position = position_});
+  words_->push_back(
+      {.any = {all_of(pairs)}, .otherwise = {}, .position = position_, .beside = true});
 }
 
 void TermOutput::add_beside(TextSpan span, std::string_view stem) {
   if (tokens_ != nullptr) {
     add_variant(span, stem);
   } else {
-    words_->push_back({.any = {{stem_lookup(stem)}}, .otherwise = {}, .position = position_});
+    words_->push_back(
+        {.any = {{stem_lookup(stem)}}, .otherwise = {}, .position = position_, .beside = true});
   }
 }
 

@@ -42,7 +42,13 @@ class TermOutput {
   // A name whose parts are the next words, or a shorter word within the next one: stands at the
   // next position and takes none.
   void add_beside(TextSpan span, std::string_view stem);
-  // The same for passages only.
+  // A name at the next position; its parts, which stand there too, follow between `begin_parts` and
+  // `end_parts`. Only the name is written, only the parts say how much of a query was found.
+  void add_name(TextSpan span, std::string_view stem, std::string_view word,
+                const OtherSpellings& others = {});
+  void begin_parts() { in_parts_ = true; }
+  void end_parts();
+  // The same as add_beside for passages only.
   void add_variant(TextSpan span, std::string_view stem);
   // The next word under another stem; passages only.
   void add_stem(TextSpan span, std::string_view stem, std::string_view word);
@@ -50,9 +56,13 @@ class TermOutput {
   void add_name_alone(std::string_view stem, std::uint32_t parts);
 
  private:
+  // Where a word stands that has been added, and that it takes unless it is a part.
+  std::uint32_t take_position() { return in_parts_ ? position_ : position_++; }
+
   std::vector<TextToken>* tokens_ = nullptr;
   std::vector<QueryWord>* words_ = nullptr;
   std::uint32_t position_ = 0;
+  bool in_parts_ = false;
 };
 
 }  // namespace nestor::query

@@ -3,7 +3,8 @@
 // Chinese and Japanese), folded (word_folding.h), stemmed (word_stemmer.h), with the words as
 // written beside the stems (term_forms.h). Names of code stand whole and in parts: os.path.joinPath
 // gives "ospathjoinpath" and os, path, join, path, so that user_id, userId and user-id find one
-// another. Names that end or begin with a sign keep it: C++, C#, R&D, .NET.
+// another. What only capitals take apart is one word as written: joinpath is at one position with
+// its parts. Names that end or begin with a sign keep it: C++, C#, R&D, .NET.
 //
 // Threads: an analyzer belongs to one thread; it keeps ICU's and libstemmer's objects.
 #pragma once
@@ -36,10 +37,11 @@ struct QueryWord {
   TermChoice any;           // what scores
   TermChoice otherwise;     // what scores instead where no passage has any of these
   std::string inside = {};  // and instead of that: long words that contain this stem
-  // The word as written, case and accents folded. Empty for what only stands beside the words of a
-  // phrase: a name whose parts follow, a shorter word within a long one.
+  // The word as written, case and accents folded. Empty for what a phrase does not ask for: a name
+  // whose parts are written apart, a part of one that is not, a shorter word within a long one.
   TermChoice written = {};
   std::uint32_t position = 0;
+  bool beside = false;  // as QueryTerm
 };
 
 class TextAnalyzer {

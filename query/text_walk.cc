@@ -72,22 +72,6 @@ bool is_one_character(std::string_view word) {
   return at == word.size();
 }
 
-// Where a word such as OAuth2 or 10km turns from letters to digits or back, if it does so once.
-std::optional<std::size_t> letter_digit_border(std::string_view word) {
-  std::optional<std::size_t> border;
-  for (std::size_t i = 0; i < word.size(); ++i) {
-    if (!is_lower(word[i]) && !is_digit(word[i])) return {};
-    if (i == 0 || is_digit(word[i]) == is_digit(word[i - 1])) continue;
-    if (border.has_value()) return {};
-    border = i;
-  }
-  return border;
-}
-
-bool is_ordinal_ending(std::string_view text) {
-  return text == "st" || text == "nd" || text == "rd" || text == "th";
-}
-
 std::string without_apostrophes(std::string_view word) {
   std::string out(word);
   std::erase(out, '\'');
@@ -211,25 +195,23 @@ Status TextWalk::take_joined_name(std::size_t first, std::size_t last, bool& alo
 // .NET, -xzf, @mention, #hashtag. A query looks for a word with a dot before it as that alone.
 Result<bool> TextWalk::take_signs_before(std::size_t first, std::size_t last) {
   const TextSpan group{segments_[first].begin, segments_[last].end};
-  const char sign = byte_before(group.begin);
-  if (sign != '.' && sign != '-' && sign != '@' && sign != '#') return false;
-  const char before = group.begin < 2 ? ' ' : text_[group.begin - 2];
-  const bool stands_apart = !is_letter(before) && !is_digit(before) && is_ascii(before) &&
-                            before != sign && before != '&' && before != ')' && before != ']';
+  const std::optional<NameSign> found = sign_before(text_, group.begin);
+  if (!found.has_value()) return false;
+  const char sign = found->sign;
   const std::string_view raw = text_of(group);
-  if (!stands_apart || (!is_letter(raw[0]) && sign != '#')) return false;
+  if (!is_letter(raw[0]) && sign != '#') return false;
   std::string stem;
   NESTOR_ASSIGN_OR_RETURN(stem, folded(raw));
   if (stem.empty()) return false;
   stem.insert(0, 1, sign);
   if (sign == '.' && output_.is_query()) {
-    std::size_t parts = 0;
+    std::uint32_t positions = 0;
     for (std::size_t i = first; i <= last; ++i)
-      parts += parts_of(text_of({segments_[i].begin, segments_[i].end})).size();
-    output_.add_name_alone(stem, static_cast<std::uint32_t>(parts));
+      positions += positions_of(text_of({segments_[i].begin, segments_[i].end}));
+    output_.add_name_alone(stem, positions);
     return true;
   }
-  output_.add_beside({group.begin - 1, group.end}, stem);
+  output_.add_beside({found->begin, group.end}, stem);
   return false;
 }
 
@@ -249,7 +231,7 @@ bool TextWalk::take_signs_after(TextSpan word) {
     return true;
   }
   if (output_.is_query()) {
-    output_.add_name_alone(name, static_cast<std::uint32_t>(parts_of(raw).size()));
+    output_.add_name_alone(name, positions_of(raw));
     return true;
   }
   output_.add_beside(span, name);
@@ -279,8 +261,10 @@ Status TextWalk::take_word(TextSpan segment) {
   const std::string_view raw = text_of(segment);
   const std::vector<NamePart> parts = parts_of(raw);
   if (parts.empty()) return {};
-  const bool taken_apart = parts.size() > 1 || parts[0].end - parts[0].begin != raw.size();
-  if (taken_apart) {
+  const bool one_word = parts[0].begin == 0 && parts.back().end == raw.size() &&
+                        std::all_of(parts.begin() + 1, parts.end(),
+                                    [](const NamePart& part) { return part.continues; });
+  if (!one_word) {
     // __init__ is another name than init.
     NESTOR_ASSIGN_OR_RETURN(const std::string name,
                             parts.size() > 1 ? joined_name(raw) : folded(raw));
@@ -291,30 +275,48 @@ Status TextWalk::take_word(TextSpan segment) {
     if (!border.has_value() || *border != parts[0].end - parts[0].begin)
       add_parts_of_mixed(segment, name, stem);
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const NamePart& part = parts[i];
-    const TextSpan span{segment.begin + part.begin, segment.begin + part.end};
-    if (i + 1 < parts.size()) add_name_with_major(segment.begin, part, parts[i + 1]);
-    const std::string_view piece = text_of(span);
-    const bool extension = taken_apart && part.end == raw.size() && part.begin > 0 &&
-                           raw[part.begin - 1] == '.' && piece.size() <= kMostExtension &&
-                           is_letter(piece[0]) && all_ascii(piece);
-    if (extension) output_.add_variant({span.begin - 1, span.end}, "." + lower_ascii(piece));
-    NESTOR_RETURN_IF_ERROR(part.number ? take_number(span) : take_part(span));
+  for (std::size_t first = 0; first < parts.size();) {
+    std::size_t end = first + 1;
+    while (end < parts.size() && parts[end].continues) ++end;
+    NESTOR_RETURN_IF_ERROR(take_parts(segment, std::span(parts).subspan(first, end - first),
+                                      end < parts.size() ? &parts[end] : nullptr));
+    first = end;
   }
   return {};
 }
 
+Status TextWalk::take_parts(TextSpan segment, std::span<const NamePart> parts,
+                            const NamePart* next) {
+  const auto span_of = [&](const NamePart& first, const NamePart& last) {
+    return TextSpan{segment.begin + first.begin, segment.begin + last.end};
+  };
+  const TextSpan whole = span_of(parts.front(), parts.back());
+  const std::string_view piece = text_of(whole);
+  const bool extension = whole.begin > segment.begin && whole.end == segment.end &&
+                         text_[whole.begin - 1] == '.' && piece.size() <= kMostExtension &&
+                         is_letter(piece[0]) && all_ascii(piece);
+  if (extension) output_.add_variant({whole.begin - 1, whole.end}, "." + lower_ascii(piece));
+  if (next != nullptr && next->number && !parts.back().number) {
+    add_name_with_major(whole.begin, span_of(*next, *next));
+    if (parts.size() > 1)
+      add_name_with_major(segment.begin + parts.back().begin, span_of(*next, *next));
+  }
+  if (parts.size() == 1) return parts[0].number ? take_number(whole) : take_part(whole, false);
+  NESTOR_RETURN_IF_ERROR(take_part(whole, true));
+  output_.begin_parts();
+  for (const NamePart& part : parts) NESTOR_RETURN_IF_ERROR(take_part(span_of(part, part), false));
+  output_.end_parts();
+  return {};
+}
+
 // OAuth2.0 is found by oauth2, python3.11 by python3.
-void TextWalk::add_name_with_major(std::uint32_t begin, const NamePart& name,
-                                   const NamePart& number) {
-  if (name.number || !number.number || name.end != number.begin) return;
-  const std::string_view letters = text_of({begin + name.begin, begin + name.end});
+void TextWalk::add_name_with_major(std::uint32_t begin, TextSpan number) {
+  const std::string_view letters = text_of({begin, number.begin});
   if (letters.size() < 2 || !std::all_of(letters.begin(), letters.end(), is_letter)) return;
-  const std::string_view digits = text_of({begin + number.begin, begin + number.end});
+  const std::string_view digits = text_of(number);
   const auto major = static_cast<std::uint32_t>(
       std::find_if_not(digits.begin(), digits.end(), is_digit) - digits.begin());
-  const TextSpan span{begin + name.begin, begin + number.begin + major};
+  const TextSpan span{begin, number.begin + major};
   output_.add_variant(span, lower_ascii(text_of(span)));
 }
 
@@ -326,7 +328,7 @@ Status TextWalk::take_number(TextSpan part) {
   return {};
 }
 
-Status TextWalk::take_part(TextSpan part) {
+Status TextWalk::take_part(TextSpan part, bool is_name) {
   const std::string_view raw = text_of(part);
   NESTOR_ASSIGN_OR_RETURN(const std::string word, folded(raw));
   if (word.empty()) return {};
@@ -345,12 +347,17 @@ Status TextWalk::take_part(TextSpan part) {
     stem = std::move(own);
   }
   if (output_.is_query()) {
-    NESTOR_ASSIGN_OR_RETURN(const OtherSpellings others, other_spellings(raw, word, stem));
-    output_.add_word(part, stem, word, others);
+    NESTOR_ASSIGN_OR_RETURN(OtherSpellings others, other_spellings(raw, word, stem));
+    if (is_name) {
+      others.inside.clear();  // its parts are looked for
+      output_.add_name(part, stem, word, others);
+    } else {
+      output_.add_word(part, stem, word, others);
+    }
     return {};
   }
   add_parts_of_mixed(part, word, stem);
-  output_.add_word(part, stem, word);
+  is_name ? output_.add_name(part, stem, word) : output_.add_word(part, stem, word);
   return {};
 }
 
@@ -461,6 +468,12 @@ Status TextWalk::take_ideographs(std::size_t index) {
 
 std::vector<NamePart> TextWalk::parts_of(std::string_view raw) const {
   return split_name(raw, tools_.stemmer.contracts());
+}
+
+std::uint32_t TextWalk::positions_of(std::string_view raw) const {
+  const std::vector<NamePart> parts = parts_of(raw);
+  return static_cast<std::uint32_t>(std::count_if(
+      parts.begin(), parts.end(), [](const NamePart& part) { return !part.continues; }));
 }
 
 Result<std::string> TextWalk::folded(std::string_view raw) const {

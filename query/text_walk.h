@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,8 +53,11 @@ class TextWalk {
   bool take_signs_after(TextSpan word);
 
   Status take_word(TextSpan segment);
-  Status take_part(TextSpan part);
-  void add_name_with_major(std::uint32_t begin, const NamePart& name, const NamePart& number);
+  // The parts of one word as written; `next`: the part behind them, if any.
+  Status take_parts(TextSpan segment, std::span<const NamePart> parts, const NamePart* next);
+  Status take_part(TextSpan part, bool is_name);
+  // A name up to the first point of the number behind it.
+  void add_name_with_major(std::uint32_t begin, TextSpan number);
   Status take_number(TextSpan part);
   Status take_ideographs(std::size_t index);
   void take_hangul(TextSpan part, const std::string& word);
@@ -61,6 +65,8 @@ class TextWalk {
   Result<OtherSpellings> other_spellings(std::string_view raw, const std::string& word,
                                          const std::string& stem);
   [[nodiscard]] std::vector<NamePart> parts_of(std::string_view raw) const;
+  // How many positions its parts take.
+  [[nodiscard]] std::uint32_t positions_of(std::string_view raw) const;
   Result<std::string> folded(std::string_view raw) const;
   // A name in one piece, folded, without the signs between its parts.
   Result<std::string> joined_name(std::string_view raw) const;

@@ -181,6 +181,21 @@ UnicodeString without_marks(const UnicodeString& apart, Accents accents) {
   return out;
 }
 
+// Without the marks of a base beyond those that any script has use for: to put n marks in their
+// canonical order costs n * n.
+UnicodeString with_bounded_marks(const UnicodeString& word) {
+  constexpr std::int32_t kMostMarks = 30;  // as Unicode's stream-safe text format has it
+  if (word.length() <= kMostMarks) return word;
+  UnicodeString out;
+  std::int32_t marks = 0;
+  for (std::int32_t i = 0; i < word.length(); i = word.moveIndex32(i, 1)) {
+    const UChar32 c = word.char32At(i);
+    marks = u_getCombiningClass(c) != 0 ? marks + 1 : 0;
+    if (marks <= kMostMarks) out.append(c);
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<WordFolder> WordFolder::make() {
@@ -195,8 +210,8 @@ Result<WordFolder> WordFolder::make() {
 
 Result<std::string> WordFolder::fold(std::string_view word, Accents accents, bool turkish) const {
   UErrorCode error = U_ZERO_ERROR;
-  UnicodeString source = UnicodeString::fromUTF8(
-      icu::StringPiece(word.data(), static_cast<std::int32_t>(word.size())));
+  UnicodeString source = with_bounded_marks(UnicodeString::fromUTF8(
+      icu::StringPiece(word.data(), static_cast<std::int32_t>(word.size()))));
   if (turkish) source.toLower(icu::Locale("tr"));
   const UnicodeString folded = casefold_->normalize(source, error);
   const UnicodeString apart = decompose_->normalize(folded, error);

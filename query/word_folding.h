@@ -11,7 +11,9 @@
 //   Hebrew      niqqud, cantillation, geresh and gershayim go
 //   Devanagari  nukta goes, candrabindu and a nasal before a stop of its own class are anusvara
 //   Han         a traditional character is its simplified one
-//   all         decimal digits are 0 to 9; joiners, soft hyphens and variation selectors go
+//   all         decimal digits are 0 to 9; joiners, soft hyphens and variation selectors go; of
+//   more
+//               than 30 marks on one letter the first 30 count
 //
 // Threads: an object belongs to one thread.
 #pragma once

@@ -55,6 +55,22 @@ std::string without_digraphs(std::string_view word) {
   return word.size() < kLeastDigraphWord ? std::string() : replace(word, kPairs);
 }
 
+std::optional<std::size_t> letter_digit_border(std::string_view word) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  std::optional<std::size_t> border;
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    if (!is_digit(word[i]) && !(word[i] >= 'a' && word[i] <= 'z')) return {};
+    if (i == 0 || is_digit(word[i]) == is_digit(word[i - 1])) continue;
+    if (border.has_value()) return {};
+    border = i;
+  }
+  return border;
+}
+
+bool is_ordinal_ending(std::string_view text) {
+  return text == "st" || text == "nd" || text == "rd" || text == "th";
+}
+
 std::vector<std::string> hebrew_spellings(std::string_view word) {
   constexpr std::array<std::string_view, 19> kPrefixes = {"ה",  "ו",  "ב",  "ל",  "כ",  "מ",  "ש",
                                                           "וה", "וב", "ול", "וכ", "ומ", "וש", "שה",

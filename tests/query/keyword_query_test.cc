@@ -35,6 +35,8 @@ TEST_CASE("a minus before a word excludes it") {
            {"jaguar -car, please", "car"},
            {"jaguar -\"big cat\"", "big cat"},
            {"jaguar -\"-car\"", "-car"},
+           {"\u72AC\u3000-\u732B", "\u732B"},  // an ideographic space
+           {"jaguar\u00A0-car\u2003-cats\u2009-cubs", "car; cats; cubs"},
            {"kernel -os.path -foo_bar -e-mail -web3", "os.path; foo_bar; e-mail; web3"},
            {"\uB3D9\uBB3C -\uACE0\uC591\uC774 -\u732B -\u00E5r",
             "\uACE0\uC591\uC774; \u732B; \u00E5r"},

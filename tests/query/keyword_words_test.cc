@@ -295,3 +295,59 @@ TEST_CASE("in a language of its own a word is found with and without its accents
   check_found({{"IŞIKLAR", "ışık"}, {"ışıklar", "IŞIK"}, {"İzmir'de", "izmir"}}, "turkish");
   check_found({{"canción", "cancion"}, {"cancion", "cancion"}}, "spanish");
 }
+
+TEST_CASE(
+    "a word as written is that whatever capitals stand in it, and a phrase goes on behind it") {
+  const std::vector<Line> lines = {{"MySQL server", "\"mysql\""},
+                                   {"MySQL server", "server +mysql"},
+                                   {"mysql server", "\"MySQL server\""},
+                                   {"MySQL server", "\"mysql server\""},
+                                   {"JavaScript engine", "+javascript"},
+                                   {"GitHub repo", "\"github repo\""},
+                                   {"github repo", "\"GitHub repo\""},
+                                   {"iphone case", "\"iPhone\""},
+                                   {"the iOS simulator", "\"ios simulator\""},
+                                   {"Youtube video2", "\"YouTube video2\""},
+                                   {"io.readFile(path)", "\"io.readfile path\""},
+                                   {"McDonald's menu", "\"mcdonald's menu\""},
+                                   {"parseJSONBody", "json"}};
+  check_found(lines);
+  check_not_found({{"MySQL server", "server -mysql"},
+                   {"mysql server", "server -MySQL"},
+                   {"openai models", "models -OpenAI"},
+                   {"OpenAI models", "models -openai"},
+                   {"GitHub-Actions runner", "runner -github"},
+                   {"phone case", "\"iPhone\""}});
+}
+
+TEST_CASE("a version that touches capitals leaves their name and its major to be found") {
+  check_found({{"OAuth2.0 spec", "oauth2"},
+               {"OAuth2.0 spec", "oauth"},
+               {"OAuth2.0 spec", "\"oauth2.0 spec\""},
+               {"TLSv1.2", "tls"},
+               {"TLSv1.2", "tlsv1.2"},
+               {"TLSv1.2", "TLS 1.2"},
+               {"SSLv3", "ssl"},
+               {"SSLv3", "\"sslv3\""},
+               {"IPv4 address", "ip"},
+               {"IPv4 address", "\"ipv4 address\""}});
+}
+
+TEST_CASE("an option is one whatever quotation marks, spaces and dashes a text has around it") {
+  for (const char* text :
+       {"find -name", "Use \u201C-name\u201D with find", "find \u00AB-name\u00BB",
+        "find\u00A0-name", "find \u2212name", "find \u2010name", "find (\u2011name)"}) {
+    CAPTURE(text);
+    check_found({{text, "find -name"}});
+  }
+  check_not_found({{"find first-name", "find -name"}, {"find e\u0301-name", "find -name"}});
+}
+
+TEST_CASE("a zero-width non-joiner in an Arabic word parts it and joins it") {
+  check_found({{"کتاب\u200Cهای خوب", "کتاب"},
+               {"کتاب\u200Cهای خوب", "کتابهای"},
+               {"کتاب\u200Cهای خوب", "\"کتابهای خوب\""},
+               {"نمی\u200Cدانم", "نمی دانم"},
+               {"نمی دانم", "نمی\u200Cدانم"},
+               {"نمیدانم", "\"نمی\u200Cدانم\""}});
+}

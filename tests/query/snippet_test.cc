@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/text.h"
+#include "tests/support/cpu_time.h"
 
 namespace nestor::query {
 namespace {
@@ -139,6 +140,17 @@ TEST_CASE("what was found within a word is marked there, a name as a whole") {
                  "strasse") ==
         "Stra\xc3\x9f"
         "e");
+}
+
+TEST_CASE("a long word of repeated syllables costs no more than its length") {
+  Maker maker;
+  std::string text = "hello \uAC00\uB098\uB2E4 ";
+  for (int i = 0; i < 20'000; ++i) text += "\uAC00\uB098";
+  const double start = nestor::testing::thread_seconds();
+  // With the first syllables of the long word: the last of the query's may be a particle.
+  CHECK(maker.make(text, "\uAC00\uB098\uB2E4").matches.size() == 2);
+  CHECK(maker.make(text, text.substr(text.rfind(' ') + 1)).matches.size() == 1);
+  CHECK(nestor::testing::thread_seconds() - start < 2);
 }
 
 TEST_CASE("a match is shown whole even where the window is smaller") {

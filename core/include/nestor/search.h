@@ -24,13 +24,13 @@ inline constexpr const char* kDefaultCollection = "default";
 // What ranks the passages. In the modes with words the query's text is read so:
 //
 //   word        by its stem: "university" finds "universities", and "universal" as well
-//   "a b"       required, and as written: these words in this order, case and accents folded, no
-//               stems; punctuation between them does not matter. One word in quotes too, and
-//               quotation marks of all kinds: “a b”, „a b“, «a b»
+//   "a b"       required, and as written: these words in this order, case and accents folded
+//               (GitHub is github), no stems; punctuation between them does not matter. One word
+//               in quotes too, and quotation marks of all kinds: “a b”, „a b“, «a b»
 //   +word       required, as written
 //   -word       excluded, as written; -"a b" excludes the phrase. Options of commands are no
 //               exclusions, they are text. A minus excludes only where it
-//               - stands at the beginning of the query or after a space, and
+//               - stands at the beginning of the query or after a space, any of Unicode's, and
 //               - is followed by a word of at least three letters with a vowel among them (digits,
 //                 points, apostrophes, underscores and hyphens may stand within it), or by a word
 //                 with a letter that is not ASCII.

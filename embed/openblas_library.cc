@@ -1,7 +1,10 @@
 #include "embed/openblas_library.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <memory>
 #include <mutex>
 #include <string_view>
 
@@ -37,15 +40,21 @@ bool knows_this_processor([[maybe_unused]] std::string_view core) {
 
 int narrow(std::int64_t value) { return static_cast<int>(value); }
 
-// How many OneThread live, and the count of threads before the first.
+// How many OneThread of this process live, and the count of threads before the first.
 struct Pinned {
+  const pid_t process = ::getpid();
   std::mutex mutex;
   int users = 0;
   int threads_before = 0;
 };
+// A child of fork() has one of its own: the parent's may be locked by a thread that it lacks.
 Pinned& pinned() {
-  static Pinned state;
-  return state;
+  static std::atomic<Pinned*> current = new Pinned;
+  Pinned* state = current.load();
+  if (state->process == ::getpid()) return *state;
+  auto made = std::make_unique<Pinned>();
+  if (current.compare_exchange_strong(state, made.get())) return *made.release();
+  return *state;
 }
 
 }  // namespace
@@ -108,6 +117,7 @@ OpenBlasLibrary::OneThread::~OneThread() {
   Pinned& state = pinned();
   const std::lock_guard lock(state.mutex);
   if (--state.users > 0 || state.threads_before == 1) return;
+  if (library_->get_threads_() != 1) return;  // the host has set another one meanwhile
   library_->set_threads_(state.threads_before);
 }
 

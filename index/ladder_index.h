@@ -127,6 +127,9 @@ class LadderIndex {
   // Changes whenever positions move: filters made before are refused then. No two indexes of this
   // process but versions of one have the same.
   [[nodiscard]] std::uint64_t generation() const { return generation_; }
+  // Masks made before are of no use from here on. For rows at other positions than those that
+  // another version of this index has there.
+  void begin_generation() { generation_ = next_generation(); }
 
   // `rows` (ids, width). Ids ascend and are above all earlier ones. All or nothing.
   // Errors: kInvalidArgument, kOutOfMemory. Cost: about 2 us a row of 768.

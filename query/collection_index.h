@@ -64,6 +64,10 @@ class CollectionIndex {
 
   // What searches have to spend, as measured on this collection, or the built-in plans.
   [[nodiscard]] const index::Calibration& calibration() const { return calibration_; }
+  // LadderIndex::begin_generation, where there are codes.
+  void begin_generation() {
+    if (codes_.has_value()) codes_->begin_generation();
+  }
   void put_calibration(index::Calibration measured) { calibration_ = std::move(measured); }
   [[nodiscard]] bool wants_calibration() const {
     return has_codes() && codes_->trained() && calibration_.outgrown(live_count());

@@ -28,7 +28,7 @@ Database::Impl::~Impl() {
     static_cast<void>(parts.release());
     return;
   }
-  if (!gate.closed()) static_cast<void>(guarded([&] { return close(); }));
+  static_cast<void>(guarded([&] { return close(); }));
 }
 
 Status Database::Impl::check(const query::CallGate::Pass& pass) const {
@@ -48,6 +48,8 @@ Status Database::Impl::close() {
             "a callback cannot close the database whose call it belongs to; close it once that "
             "call has returned"};
   }
+  // A second call returns when the first has: nothing is inside then, and the parts are gone.
+  const std::lock_guard one(closing);
   if (!gate.close()) return {StatusCode::kFailedPrecondition, "this database is closed already"};
   if (parts == nullptr) return {};
   const Status saved = guarded([&] {

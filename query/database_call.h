@@ -2,6 +2,8 @@
 // handle stays open until the call returns. Threads: safe anywhere.
 #pragma once
 
+#include <cxxabi.h>
+
 #include <cstdint>
 #include <exception>
 #include <new>
@@ -44,6 +46,11 @@ auto guarded(const Call& call) -> decltype(call()) {
                           "kept. Call again: it goes on from there"});
   } catch (const std::exception& error) {
     return caught_status(StatusCode::kInternal, {error.what()});
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread is being cancelled
+  } catch (...) {
+    return caught_status(StatusCode::kInternal,
+                         {"a callback threw something that is no std::exception"});
   }
 }
 

@@ -16,18 +16,25 @@ namespace nestor::query {
 using storage::Collection;
 
 Result<EncoderPointer> EncoderSlot::get() {
+  if (EncoderPointer known = loaded()) return known;
+  const std::lock_guard one(loading_);
+  if (EncoderPointer known = loaded()) return known;
+  NESTOR_ASSIGN_OR_RETURN(EncoderPointer made, factory_());
   const std::lock_guard lock(mutex_);
-  if (encoder_ == nullptr) {
-    NESTOR_ASSIGN_OR_RETURN(encoder_, factory_());
-  }
+  encoder_ = std::move(made);
+  return encoder_;
+}
+
+EncoderPointer EncoderSlot::loaded() const {
+  const std::lock_guard lock(mutex_);
   return encoder_;
 }
 
 std::int64_t EncoderSlot::file_bytes() const {
-  const std::lock_guard lock(mutex_);
-  if (encoder_ == nullptr) return 0;
+  const EncoderPointer encoder = loaded();
+  if (encoder == nullptr) return 0;
   std::error_code error;
-  const std::string& path = encoder_->info().folder;
+  const std::string& path = encoder->info().folder;
   if (!std::filesystem::is_regular_file(path, error)) return 0;
   const std::uintmax_t bytes = std::filesystem::file_size(path, error);
   return error ? 0 : static_cast<std::int64_t>(bytes);
@@ -100,6 +107,14 @@ std::shared_ptr<IndexSlot> DatabaseContext::slot_of(std::uint32_t collection_id)
   std::shared_ptr<IndexSlot>& slot = slots_[collection_id];
   if (slot == nullptr) slot = std::make_shared<IndexSlot>();
   return slot;
+}
+
+HeldSlot DatabaseContext::hold_slot(std::uint32_t collection_id) {
+  for (;;) {
+    HeldSlot held{.slot = slot_of(collection_id), .files = {}};
+    held.files = std::unique_lock(held.slot->files);
+    if (slot_of(collection_id) == held.slot) return held;  // else it was retired meanwhile
+  }
 }
 
 void DatabaseContext::forget_slot(std::uint32_t collection_id) {

@@ -43,8 +43,11 @@ class EncoderSlot {
   [[nodiscard]] std::int64_t file_bytes() const;
 
  private:
-  mutable std::mutex mutex_;
+  [[nodiscard]] EncoderPointer loaded() const;
+
+  std::mutex loading_;  // held while the factory works; before mutex_
   EncoderFactory factory_;
+  mutable std::mutex mutex_;  // guards encoder_; held for moments
   EncoderPointer encoder_;
 };
 
@@ -60,6 +63,12 @@ class DeferredWork {
   std::map<std::string, std::string> why_;  // by what it is
 };
 
+// A slot whose files are locked while the object lives.
+struct HeldSlot {
+  std::shared_ptr<IndexSlot> slot;
+  std::unique_lock<std::timed_mutex> files;
+};
+
 struct DatabaseContext {
   DatabaseContext(std::unique_ptr<storage::DocumentStore> opened, EncoderFactory factory,
                   const OpenOptions& options, const MemoryBudget& divided);
@@ -73,6 +82,8 @@ struct DatabaseContext {
   Result<CollectionStatePointer> use(const StatePointer& state, const std::string& name);
   // The slot of a collection's index, the same for all of its states.
   std::shared_ptr<IndexSlot> slot_of(std::uint32_t collection_id);
+  // The same with its files locked.
+  HeldSlot hold_slot(std::uint32_t collection_id);
   void forget_slot(std::uint32_t collection_id);
   void log(LogLevel level, const std::string& message) const;
 

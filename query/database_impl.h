@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <mutex>
 
 #include "nestor/database.h"
 #include "query/call_gate.h"
@@ -43,6 +44,7 @@ struct Database::Impl {
   Status close();
 
   const pid_t owner;
+  std::mutex closing;
   query::CallGate gate;
   std::unique_ptr<Parts> parts;
 };

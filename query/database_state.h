@@ -30,7 +30,7 @@ struct IndexSlot {
   storage::Collection of_state;  // that `latest` belongs to
   // Held by whoever writes or removes the collection's cache files; before DatabaseContext's
   // commit mutex.
-  std::mutex files;
+  std::timed_mutex files;
   // The collection's files were erased: states with this slot write none any more. Guarded by
   // `files`.
   bool retired = false;

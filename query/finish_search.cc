@@ -118,6 +118,10 @@ Result<SelectedHits> rank_and_select(const SearchPlace& place, std::span<const f
   explain.filter_seconds = coarse.filter_seconds;
   explain.exact = plan.exact;
   explain.coarse_seconds = coarse.seconds;
+  if (options.mode != SearchMode::kVector) {
+    for (const Phrase& phrase : words.query.required) explain.required.push_back(phrase.text);
+    for (const Phrase& phrase : words.query.forbidden) explain.excluded.push_back(phrase.text);
+  }
   NESTOR_RETURN_IF_ERROR(StopCheck(options.stop, options.deadline).check());
   NESTOR_ASSIGN_OR_RETURN(RankedPassages ranked,
                           rank_passages(place, query, options, coarse, wanted, words, explain));

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "nestor/search.h"
 #include "nestor/status.h"
 
 namespace nestor::query {
@@ -27,7 +28,7 @@ std::vector<std::uint64_t> row_ids(std::span<const FusionCandidate> candidates);
 // 2009.
 struct RankFusion {
   double k = 60;
-  double vector_weight = 0.5;
+  double vector_weight = FusionOptions::kRankVectorWeight;
 };
 
 // w * v + (1 - w) * s, both in [0, 1]: v is the cosine between the lowest and the highest of the
@@ -37,8 +38,8 @@ struct RankFusion {
 // without losing elsewhere (DECISIONS.md). Source: Bruch, Gai and Ingber, An Analysis of Fusion
 // Functions for Hybrid Retrieval, 2023 (convex combination, theoretical bounds).
 struct WeightedFusion {
-  double vector_weight = 0.83;  // about five to one
-  double keyword_bound = 0;     // 0: the best score of the candidates
+  double vector_weight = FusionOptions::kWeightedVectorWeight;  // about five to one
+  double keyword_bound = 0;  // 0: the best score of the candidates
 };
 
 // Best first, with `fused` filled in. REQUIRES: row ids that differ, finite scores.

@@ -15,6 +15,9 @@
 namespace nestor::query {
 namespace {
 
+// Waiting threads look at their deadline and stop token so often.
+constexpr auto kTick = std::chrono::milliseconds(20);
+
 using storage::Collection;
 
 bool serves(const IndexPointer& index, int dim) {
@@ -57,8 +60,6 @@ IndexPointer IndexManager::in_memory(const CollectionState& entry) {
 Result<IndexPointer> IndexManager::get(const DatabaseState& state, const CollectionState& entry,
                                        int dim, const StopCheck& stop) {
   if (serves(entry.index, dim)) return entry.index;
-  // Waiting threads look at their deadline and stop token so often.
-  constexpr auto kTick = std::chrono::milliseconds(20);
   IndexSlot& slot = *entry.slot;
   std::unique_lock lock(slot.mutex);
   for (;;) {
@@ -78,7 +79,8 @@ Result<IndexPointer> IndexManager::get(const DatabaseState& state, const Collect
   const Collection of_base = own ? entry.collection : slot.of_state;
   const Loading loading(slot);
   lock.unlock();
-  NESTOR_ASSIGN_OR_RETURN(std::optional<LoadedIndex> made, load(state, entry, base, of_base, dim));
+  NESTOR_ASSIGN_OR_RETURN(std::optional<LoadedIndex> made,
+                          load(state, entry, base, of_base, dim, stop));
   if (!made.has_value()) return IndexPointer();
   auto loaded = std::make_shared<const LoadedIndex>(*std::move(made));
   Collection of_state = entry.collection;
@@ -96,7 +98,8 @@ Result<IndexPointer> IndexManager::get(const DatabaseState& state, const Collect
 Result<std::optional<LoadedIndex>> IndexManager::load(const DatabaseState& state,
                                                       const CollectionState& entry,
                                                       const IndexPointer& base,
-                                                      const Collection& of_base, int dim) {
+                                                      const Collection& of_base, int dim,
+                                                      const StopCheck& stop) {
   const Collection& collection = entry.collection;
   const storage::DocumentStore& store = *context_.store;
   const IndexRoom room = room_for(collection.name);
@@ -112,7 +115,8 @@ Result<std::optional<LoadedIndex>> IndexManager::load(const DatabaseState& state
       return std::optional<LoadedIndex>(std::move(loaded));
     }
   }
-  const std::lock_guard files(entry.slot->files);
+  std::unique_lock files(entry.slot->files, std::defer_lock);
+  while (!files.try_lock_for(kTick)) NESTOR_RETURN_IF_ERROR(stop.check());
   if (entry.slot->retired) return std::optional<LoadedIndex>();
   NESTOR_ASSIGN_OR_RETURN(LoadedIndex loaded,
                           load_index(store, *state.view, collection, context_.log_callback, room));
@@ -320,10 +324,12 @@ Status IndexManager::save(const std::set<std::string>& changed) {
   for (const auto& [name, entry] : context_.published.get()->collections) {
     if (in_memory(*entry) != nullptr) names.insert(name);
   }
+  Status first;  // failure; the others are saved all the same
   for (const std::string& name : names) {
-    NESTOR_RETURN_IF_ERROR(save_one(name, context_.published.get()));
+    Status saved = save_one(name, context_.published.get());
+    if (first.ok()) first = std::move(saved);
   }
-  return {};
+  return first;
 }
 
 Status IndexManager::save_one(const std::string& name, const StatePointer& state) {

@@ -52,7 +52,8 @@ class IndexManager {
  private:
   Result<std::optional<LoadedIndex>> load(const DatabaseState& state, const CollectionState& entry,
                                           const IndexPointer& base,
-                                          const storage::Collection& of_base, int dim);
+                                          const storage::Collection& of_base, int dim,
+                                          const StopCheck& stop);
   Status build_prefixes(const DatabaseState& state, const CollectionState& entry, int dim,
                         LoadedIndex& loaded);
   Status renew(const std::string& name);

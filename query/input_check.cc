@@ -185,7 +185,7 @@ Status check_search(const SearchOptions& options) {
       {"min_score", options.min_score.value_or(0), ranges::kMinScore},
       {"recall_target", options.recall_target, ranges::kRecallTarget},
       {"diversity_lambda", options.diversity_lambda, ranges::kDiversity},
-      {"fusion.vector_weight", options.fusion.vector_weight, ranges::kVectorWeight},
+      {"fusion.vector_weight", options.fusion.weight(), ranges::kVectorWeight},
       {"fusion.rank_constant", options.fusion.rank_constant, ranges::kRankConstant}};
   for (const auto& [name, value, range] : numbers) {
     NESTOR_RETURN_IF_ERROR(check_number(name, value, range));

@@ -8,6 +8,8 @@
 #include <queue>
 
 #include "core/macros.h"
+#include "query/passage_terms.h"
+#include "query/term_lists.h"
 
 namespace nestor::query {
 namespace {
@@ -18,12 +20,17 @@ constexpr std::uint64_t kWindow = 4'096;
 constexpr std::size_t kTableLengths = 1'024;
 
 // A phrase with the lists of its words.
-struct Phrase {
+struct PhraseLists {
   std::vector<std::uint32_t> offsets;
   std::vector<PostingListPointer> lists;
+  PostingListPointer unless;  // rows that have this are not excluded; null: none
+
+  [[nodiscard]] bool spares(std::uint64_t row_id) const {
+    return unless != nullptr && unless->find(row_id) < unless->size();
+  }
 };
 
-bool contains(const Phrase& phrase, std::uint64_t row_id) {
+bool contains(const PhraseLists& phrase, std::uint64_t row_id) {
   std::vector<std::uint32_t> starts;
   for (std::size_t i = 0; i < phrase.lists.size(); ++i) {
     const PostingList& list = *phrase.lists[i];
@@ -42,37 +49,74 @@ bool contains(const Phrase& phrase, std::uint64_t row_id) {
   return true;
 }
 
-// Everything a query needs of one view.
+Result<PhraseLists> lists_of(const Phrase& phrase, TermLists& lists) {
+  PhraseLists found;
+  for (const PhraseWord& word : phrase.words) {
+    NESTOR_ASSIGN_OR_RETURN(PostingListPointer list, lists.of(word.word));
+    found.lists.push_back(std::move(list));
+    found.offsets.push_back(word.offset);
+  }
+  if (!phrase.unless.empty()) {
+    NESTOR_ASSIGN_OR_RETURN(found.unless, lists.of(phrase.unless));
+  }
+  return found;
+}
+
+// What the postings answer for, and whether they are those of this query's analysis.
+Result<storage::TermTotals> totals_for(const storage::DocumentStore& store,
+                                       const storage::DocumentStore::View& view,
+                                       const storage::Collection& collection,
+                                       const KeywordQuery& query) {
+  NESTOR_ASSIGN_OR_RETURN(storage::TermTotals totals, store.term_totals(view, collection));
+  if (collection.passages == 0) return totals;
+  const std::string remedy = fmt::format(
+      "open the database for writing once, which indexes them again (nestor compact {}), or search "
+      "by vector",
+      store.path());
+  if (totals.complete && totals.analysis != query.analysis) {
+    return Status(StatusCode::kFailedPrecondition,
+                  fmt::format("the words of collection '{}' were indexed by {}; this program looks "
+                              "them up by {}; {}",
+                              collection.name, describe_analysis(totals.analysis),
+                              describe_analysis(query.analysis), remedy));
+  }
+  if (!totals.complete) {
+    return Status(
+        StatusCode::kFailedPrecondition,
+        fmt::format("the words of collection '{}' are not indexed for all of its passages "
+                    "(it was made by format 1, or its language was changed); {}",
+                    collection.name, remedy));
+  }
+  return totals;
+}
+
+// Everything needed of one view.
 class Matcher {
  public:
   static Result<Matcher> make(PostingCache& cache, const storage::DocumentStore& store,
                               const storage::DocumentStore::View& view,
                               const storage::Collection& collection, const KeywordQuery& query,
                               const Bm25& bm25, const StopCheck& stop) {
-    NESTOR_ASSIGN_OR_RETURN(const storage::TermTotals totals, store.term_totals(view, collection));
-    if (!totals.complete && collection.passages > 0) {
-      return Status(StatusCode::kFailedPrecondition,
-                    fmt::format("collection '{}' has no words indexed for all of its passages (it "
-                                "was made by format 1, or its language was changed); open {} for "
-                                "writing once, which indexes them, or search by vector",
-                                collection.name, store.path()));
-    }
+    NESTOR_ASSIGN_OR_RETURN(const storage::TermTotals totals,
+                            totals_for(store, view, collection, query));
+    PostingSource source{.store = store,
+                         .view = view,
+                         .collection = collection,
+                         .analysis = totals.analysis,
+                         .stop = stop};
+    TermLists lists(cache, source);
     Matcher matcher;
-    NESTOR_ASSIGN_OR_RETURN(matcher.lists_,
-                            cache.get(store, view, collection, totals.analysis, query.terms, stop));
+    for (const QueryTerm& term : query.terms) {
+      NESTOR_ASSIGN_OR_RETURN(PostingListPointer list, lists.of(term));
+      if (term.beside && list->size() == 0) continue;
+      matcher.lists_.push_back(std::move(list));
+    }
     matcher.prepare(totals, bm25);
     for (const auto& [from, to] : {std::pair(&query.required, &matcher.required_),
                                    std::pair(&query.forbidden, &matcher.forbidden_)}) {
-      for (const std::vector<PhraseTerm>& words : *from) {
-        Phrase phrase;
-        std::vector<std::string> terms;
-        for (const PhraseTerm& word : words) {
-          terms.push_back(word.term);
-          phrase.offsets.push_back(word.offset);
-        }
-        NESTOR_ASSIGN_OR_RETURN(phrase.lists,
-                                cache.get(store, view, collection, totals.analysis, terms, stop));
-        to->push_back(std::move(phrase));
+      for (const Phrase& phrase : *from) {
+        NESTOR_ASSIGN_OR_RETURN(PhraseLists found, lists_of(phrase, lists));
+        to->push_back(std::move(found));
       }
     }
     return matcher;
@@ -91,9 +135,12 @@ class Matcher {
     return std::accumulate(weights_.begin(), weights_.end(), 0.0);
   }
   [[nodiscard]] bool admits(std::uint64_t row_id) const {
-    const auto here = [&](const Phrase& phrase) { return contains(phrase, row_id); };
+    const auto here = [&](const PhraseLists& phrase) { return contains(phrase, row_id); };
+    const auto excludes = [&](const PhraseLists& phrase) {
+      return contains(phrase, row_id) && !phrase.spares(row_id);
+    };
     return std::all_of(required_.begin(), required_.end(), here) &&
-           std::none_of(forbidden_.begin(), forbidden_.end(), here);
+           std::none_of(forbidden_.begin(), forbidden_.end(), excludes);
   }
 
  private:
@@ -119,8 +166,8 @@ class Matcher {
   std::vector<double> table_;
   double base_ = 0;
   double slope_ = 0;
-  std::vector<Phrase> required_;
-  std::vector<Phrase> forbidden_;
+  std::vector<PhraseLists> required_;
+  std::vector<PhraseLists> forbidden_;
 };
 
 bool better(const KeywordHit& a, const KeywordHit& b) {

@@ -1,18 +1,22 @@
 #include "query/passage_terms.h"
 
 #include <fmt/format.h>
+#include <unicode/uversion.h>
 
-#include <limits>
+#include <algorithm>
 #include <map>
 
+#include "core/log.h"
 #include "core/macros.h"
 #include "core/text.h"
 
 namespace nestor::query {
 namespace {
 
-// Of the steps in text_analysis.cc and of the gap below. STORED.
-constexpr int kAnalysisVersion = 1;
+// Of all that makes terms: text_segments, text_walk, name_parts, word_folding, word_stemmer,
+// hangul_words, han_words, number_forms, term_forms, and the gap below. STORED. 1: stems alone.
+constexpr int kAnalysisVersion = 2;
+constexpr std::string_view kIcuMark = "/icu";
 // Between title and text, so that no phrase runs from one into the other. STORED.
 constexpr std::uint32_t kFieldGap = 64;
 
@@ -24,7 +28,21 @@ std::string language_of(const storage::Collection& collection) {
 }
 
 std::string analysis_name(const std::string& language) {
-  return fmt::format("{}:{}", kAnalysisVersion, language);
+  UVersionInfo icu;
+  u_getVersion(icu);
+  return fmt::format("{}{}{}:{}", kAnalysisVersion, kIcuMark, icu[0], language);
+}
+
+std::string describe_analysis(std::string_view name) {
+  const std::size_t colon = std::min(name.find(':'), name.size());
+  const std::string_view versions = name.substr(0, colon);
+  const std::size_t mark = std::min(versions.find(kIcuMark), versions.size());
+  std::string text = "analyzer " + escape_for_terminal(versions.substr(0, mark), false);
+  if (mark < versions.size())
+    text += " with ICU " + escape_for_terminal(versions.substr(mark + kIcuMark.size()), false);
+  if (colon < name.size())
+    text += fmt::format(" (language {})", escape_for_terminal(name.substr(colon + 1), false));
+  return text;
 }
 
 std::string title_slot_of(std::string_view title, std::string_view heading_path) {
@@ -45,7 +63,11 @@ Result<storage::RowTerms> make_row_terms(TextAnalyzer& analyzer, std::string_vie
   const std::uint32_t text_begin = title_end == 0 ? 0 : title_end + kFieldGap;
   NESTOR_ASSIGN_OR_RETURN(const std::uint32_t text_end, analyzer.analyze(text, text_begin, tokens));
   std::map<std::string, std::vector<std::uint32_t>> positions;
-  for (TextToken& token : tokens) positions[std::move(token.term)].push_back(token.position);
+  for (TextToken& token : tokens) {
+    std::vector<std::uint32_t>& of_term = positions[std::move(token.term)];
+    // A variant may repeat what stands there already.
+    if (of_term.empty() || of_term.back() != token.position) of_term.push_back(token.position);
+  }
   storage::RowTerms terms{.length = title_end + (text_end - text_begin), .terms = {}};
   terms.terms.reserve(positions.size());
   while (!positions.empty()) {
@@ -80,16 +102,27 @@ Result<std::vector<storage::RowTerms>> make_document_terms(TextAnalyzer& analyze
 }
 
 Status build_postings(storage::DocumentStore& store, const storage::Collection& collection,
-                      std::stop_token stop, const storage::DocumentStore::ApplyFunction& apply) {
+                      const LogCallback& log, std::stop_token stop,
+                      const storage::DocumentStore::ApplyFunction& apply) {
   const std::string language = language_of(collection);
   NESTOR_ASSIGN_OR_RETURN(const std::unique_ptr<TextAnalyzer> analyzer,
                           TextAnalyzer::make(language));
-  return store.build_postings(
-      collection.name, analysis_name(language),
+  const std::string analysis = analysis_name(language);
+  NESTOR_ASSIGN_OR_RETURN(const storage::TermTotals before,
+                          store.term_totals(*store.view(), collection));
+  NESTOR_RETURN_IF_ERROR(store.build_postings(
+      collection.name, analysis,
       [&](const storage::StoredDocument& stored, std::span<const storage::Row> rows) {
         return make_document_terms(*analyzer, stored.document, rows);
       },
-      std::move(stop), apply);
+      std::move(stop), apply));
+  if (before.rows > 0 && before.analysis != analysis) {
+    log_to(log, LogLevel::kInfo,
+           fmt::format("the postings of collection '{}' were made by {}; rebuilt with {}",
+                       collection.name, describe_analysis(before.analysis),
+                       describe_analysis(analysis)));
+  }
+  return {};
 }
 
 }  // namespace nestor::query

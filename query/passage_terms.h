@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nestor/options.h"
 #include "nestor/status.h"
 #include "query/text_analysis.h"
 #include "storage/document_store.h"
@@ -15,9 +16,11 @@ namespace nestor::query {
 
 // The language of a collection: its attribute, or auto.
 std::string language_of(const storage::Collection& collection);
-// Names what makes the terms, for Batch::analysis. STORED: another way of making them is another
-// name.
+// Names what makes the terms, for Batch::analysis: "2/icu72:auto". STORED: another way of making
+// them, or another version of ICU, is another name.
 std::string analysis_name(const std::string& language);
+// In words, for messages: "analyzer 2 with ICU 72 (language auto)".
+std::string describe_analysis(std::string_view name);
 // "document title > heading path"; a path that begins with the title does not say it twice.
 std::string title_slot_of(std::string_view title, std::string_view heading_path);
 // Errors: kInternal (ICU).
@@ -29,9 +32,10 @@ Result<std::vector<storage::RowTerms>> make_document_terms(TextAnalyzer& analyze
                                                            const Document& document,
                                                            std::span<const storage::Row> rows);
 // DocumentStore::build_postings in the collection's language: does nothing where they are complete
-// and of this language. Errors: those of both.
+// and of this analysis; postings of another one are made anew, which the log says. Errors: those of
+// both.
 Status build_postings(storage::DocumentStore& store, const storage::Collection& collection,
-                      std::stop_token stop,
+                      const LogCallback& log, std::stop_token stop,
                       const storage::DocumentStore::ApplyFunction& apply = {});
 
 }  // namespace nestor::query

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "core/hash.h"
 #include "core/stop_check.h"
 #include "nestor/status.h"
+#include "query/term_forms.h"
 #include "storage/document_store.h"
 
 namespace nestor::query {
@@ -31,32 +33,54 @@ struct PostingList {
 
   [[nodiscard]] std::size_t size() const { return rows.size(); }
   [[nodiscard]] std::size_t bytes() const;
+  // REQUIRES: a row above the last one.
   void append(const storage::Posting& posting);
+  [[nodiscard]] storage::Posting posting_at(std::size_t index) const;
   // Index of a row, or size().
   [[nodiscard]] std::size_t find(std::uint64_t row_id) const;
   [[nodiscard]] std::vector<std::uint32_t> positions_at(std::size_t index) const;
 };
 
 using PostingListPointer = std::shared_ptr<const PostingList>;
+// The different stems of long words in a collection.
+struct LongWords {
+  std::uint64_t sequence = 0;  // of the collection it belongs to
+  Hash128 digest;
+  std::string analysis;
+  // As the terms begin: each with a line break before it and one behind the last.
+  std::string text;
+
+  // The first `most` that contain the stem and are longer.
+  [[nodiscard]] std::vector<std::string> containing(std::string_view stem, std::size_t most) const;
+};
+using LongWordsPointer = std::shared_ptr<const LongWords>;
+
+// What a cache is asked for: one state of one collection.
+struct PostingSource {
+  const storage::DocumentStore& store;
+  const storage::DocumentStore::View& view;
+  const storage::Collection& collection;
+  const std::string& analysis;  // what made the terms
+  const StopCheck& stop;        // asked before each list that is read
+  // What came since an earlier sequence; the same for most lists.
+  std::map<std::uint64_t, std::optional<storage::Changes>> changes_since = {};
+};
 
 class PostingCache {
  public:
   explicit PostingCache(std::size_t most_bytes) : most_bytes_(most_bytes) {}
 
-  // The lists of `terms`, made by `analysis`, in this view, in their order; an unknown term has an
-  // empty one. A list of an earlier commit is brought level by what came since. Errors: kDataLoss,
-  // kIoError, those of `stop`, asked before each list. Cost: from the store about 1 us a posting;
-  // kept ones nothing.
-  Result<std::vector<PostingListPointer>> get(const storage::DocumentStore& store,
-                                              const storage::DocumentStore::View& view,
-                                              const storage::Collection& collection,
-                                              const std::string& analysis,
-                                              const std::vector<std::string>& terms,
-                                              const StopCheck& stop = {});
+  // The list of a lookup; an unknown term has an empty one, the forms of a stem have one together.
+  // A list of an earlier commit is brought level by what came since. Errors: kDataLoss, kIoError,
+  // those of `stop`. Cost: from the store about 1 us per posting; kept ones nothing.
+  Result<PostingListPointer> get(PostingSource& source, const TermLookup& lookup);
+  // Kept until the next commit. Errors: as above. Cost: from the store some us per different word.
+  Result<LongWordsPointer> long_words(PostingSource& source);
   [[nodiscard]] std::size_t bytes() const;
 
  private:
-  using Key = std::tuple<std::uint32_t, std::string, std::string>;  // collection, analysis, term
+  // Collection, analysis, term, whether with its forms.
+  using Key = std::tuple<std::uint32_t, std::string, std::string, bool>;
   struct Entry {
     PostingListPointer list;
     std::list<Key>::iterator use;
@@ -69,6 +93,7 @@ class PostingCache {
   std::map<Key, Entry> entries_;
   std::list<Key> uses_;  // the latest first
   std::size_t bytes_ = 0;
+  std::map<std::uint32_t, LongWordsPointer> long_words_;  // of each collection, in its last state
 };
 
 }  // namespace nestor::query

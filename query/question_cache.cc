@@ -39,9 +39,11 @@ void QuestionCache::put(const ModelInfo& model, Role role, std::string_view text
   if (entry.bytes > most_bytes_ / 4) return;
   const std::lock_guard guard(mutex_);
   if (places_.contains(entry.key)) return;
-  bytes_ += entry.bytes;
-  kept_.push_front(std::move(entry));
-  places_.emplace(kept_.front().key, kept_.begin());
+  std::list<Kept> made;
+  made.push_front(std::move(entry));
+  places_.emplace(made.front().key, made.begin());
+  kept_.splice(kept_.begin(), made);  // nothing fails from here on
+  bytes_ += kept_.front().bytes;
   while (bytes_ > most_bytes_) {
     const Kept& oldest = kept_.back();
     bytes_ -= oldest.bytes;

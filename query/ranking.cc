@@ -154,10 +154,10 @@ class Ranking {
     const FusionOptions& how = options_.fusion;
     if (how.method == FusionOptions::Method::kReciprocalRank) {
       return fuse(std::move(candidates),
-                  RankFusion{.k = how.rank_constant, .vector_weight = how.vector_weight});
+                  RankFusion{.k = how.rank_constant, .vector_weight = how.weight()});
     }
     return fuse(std::move(candidates),
-                WeightedFusion{.vector_weight = how.vector_weight, .keyword_bound = bound});
+                WeightedFusion{.vector_weight = how.weight(), .keyword_bound = bound});
   }
 
   const SearchPlace& place_;

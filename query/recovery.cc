@@ -270,6 +270,9 @@ Result<bool> apply_journal(const storage::DocumentStore& store,
   std::int64_t added = 0;
   NESTOR_RETURN_IF_ERROR(
       add_new_rows(source, changes->first_new_row_id, after.width, index, added));
+  // Rows that came and went in between are not among them, so a version that saw them come has
+  // other rows at these positions.
+  if (added > 0) index.begin_generation();
   loaded.caught_up_rows += added + std::ssize(changes->removed_row_ids);
   return index.live_count() == after.passages;
 }

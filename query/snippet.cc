@@ -1,11 +1,14 @@
 #include "query/snippet.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
-#include <set>
+#include <span>
+#include <utility>
 
 #include "core/macros.h"
 #include "core/text.h"
+#include "storage/records.h"
 
 namespace nestor::query {
 namespace {
@@ -13,13 +16,91 @@ namespace {
 struct Match {
   std::size_t begin = 0;
   std::size_t end = 0;
-  std::string_view term;
+  std::size_t term = 0;  // of the query
+};
+
+// Which words of a passage a query asks for.
+class WordFinder {
+ public:
+  explicit WordFinder(const KeywordQuery& query) {
+    for (std::size_t term = 0; term < query.terms.size(); ++term) {
+      add(query.terms[term].any, term);
+      add(query.terms[term].otherwise, term);
+      if (!query.terms[term].inside.empty()) inside_.emplace_back(query.terms[term].inside, term);
+    }
+  }
+
+  // Ascending and apart; of two that overlap the one that begins first, then the longer one.
+  [[nodiscard]] std::vector<Match> find(std::span<const TextToken> tokens) const {
+    std::vector<Match> all;
+    for (std::size_t first = 0; first < tokens.size();) {
+      std::size_t last = first + 1;
+      while (last < tokens.size() && tokens[last].position == tokens[first].position) ++last;
+      find_at(tokens.subspan(first, last - first), all);
+      first = last;
+    }
+    std::sort(all.begin(), all.end(), [](const Match& a, const Match& b) {
+      return a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
+    });
+    std::vector<Match> apart;
+    for (const Match& match : all) {
+      if (apart.empty() || match.begin >= apart.back().end) apart.push_back(match);
+    }
+    return apart;
+  }
+
+ private:
+  struct Wanted {
+    const TermsTogether* together = nullptr;
+    std::size_t term = 0;
+  };
+
+  void add(const TermChoice& choice, std::size_t term) {
+    for (const TermsTogether& together : choice)
+      wanted_[together.front().term].push_back({&together, term});
+  }
+
+  // Tokens of one position.
+  void find_at(std::span<const TextToken> tokens, std::vector<Match>& matches) const {
+    for (const TextToken& token : tokens) {
+      const std::string_view stored = token.term;
+      const std::string_view base = stored.substr(0, stored.find(storage::kFormMark));
+      find_wanted(stored, tokens, matches);
+      if (base.size() < stored.size()) find_wanted(base, tokens, matches);
+      for (const auto& [stem, term] : inside_) {
+        if (is_inside(stem, stored)) matches.push_back({token.begin, token.end, term});
+      }
+    }
+  }
+
+  void find_wanted(std::string_view term, std::span<const TextToken> tokens,
+                   std::vector<Match>& matches) const {
+    const auto found = wanted_.find(term);
+    if (found == wanted_.end()) return;
+    for (const Wanted& wanted : found->second) {
+      Match match{.begin = std::string_view::npos, .end = 0, .term = wanted.term};
+      const bool all = std::all_of(
+          wanted.together->begin(), wanted.together->end(), [&](const TermLookup& lookup) {
+            const auto here =
+                std::find_if(tokens.begin(), tokens.end(),
+                             [&](const TextToken& token) { return lookup.matches(token.term); });
+            if (here == tokens.end()) return false;
+            match.begin = std::min<std::size_t>(match.begin, here->begin);
+            match.end = std::max<std::size_t>(match.end, here->end);
+            return true;
+          });
+      if (all) matches.push_back(match);
+    }
+  }
+
+  std::map<std::string, std::vector<Wanted>, std::less<>> wanted_;  // by their first lookup
+  std::vector<std::pair<std::string, std::size_t>> inside_;
 };
 
 // The first and last match of the best window of at most `size` bytes; matches are ascending.
 std::pair<std::size_t, std::size_t> best_window(const std::vector<Match>& matches,
                                                 std::size_t size) {
-  std::map<std::string_view, int> inside;
+  std::map<std::size_t, int> inside;
   std::pair<std::size_t, std::size_t> best{0, 0};
   std::pair<std::size_t, std::size_t> best_worth{0, 0};  // different words, then all
   std::size_t first = 0;
@@ -54,18 +135,11 @@ std::size_t ceiling_of(const std::vector<std::int32_t>& ends, std::size_t at) {
 Result<Snippet> SnippetMaker::make(std::string_view passage, const KeywordQuery& query,
                                    std::int64_t target_bytes) {
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(target_bytes, 1));
-  const std::set<std::string_view> wanted(query.terms.begin(), query.terms.end());
   std::vector<TextToken> tokens;
-  if (!wanted.empty()) {
+  if (!query.terms.empty()) {
     NESTOR_RETURN_IF_ERROR(analyzer_.analyze(passage, 0, tokens).status());
   }
-  std::vector<Match> matches;
-  for (const TextToken& token : tokens) {
-    if (!wanted.contains(token.term)) continue;
-    // A part of a name whose whole is a match already shows nothing more.
-    if (!matches.empty() && token.begin < matches.back().end) continue;
-    matches.push_back({token.begin, token.end, token.term});
-  }
+  const std::vector<Match> matches = WordFinder(query).find(tokens);
 
   std::size_t begin = 0;
   std::size_t end = std::min(size, passage.size());

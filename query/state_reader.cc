@@ -207,15 +207,17 @@ Result<VerifyReport> StateReader::verify(const std::stop_token& stop) {
   // Nobody writes cache files meanwhile, so that none is met half done.
   std::vector<std::shared_ptr<IndexSlot>> slots;
   for (const Collection& collection : collections) slots.push_back(context_.slot_of(collection.id));
-  std::vector<std::unique_lock<std::mutex>> files;
+  std::vector<std::unique_lock<std::timed_mutex>> files;
   for (const auto& slot : slots) files.emplace_back(slot->files);
   for (const CacheDamage& damage : damaged_caches(store_)) {
     // What is wrong with an index file is said by the attempt to load it, below.
     if (damage.path.ends_with("-codes.index") || damage.path.ends_with("-flat.index")) continue;
     report.notes.push_back("a cache is of no use: " + damage.what);
   }
+  files.clear();  // searches that wait for an index go on; below, one collection is held at a time
   for (const Collection& collection : collections) {
     if (collection.passages == 0) continue;
+    const HeldSlot held = context_.hold_slot(collection.id);
     if (stop.stop_requested()) return Status(StatusCode::kCancelled, "verifying was stopped");
     NESTOR_RETURN_IF_ERROR(verify_caches(*state, collection, report));
   }
@@ -231,8 +233,7 @@ Result<ErasureReport> StateReader::verify_erased(const std::string& key,
   NESTOR_ASSIGN_OR_RETURN(const auto found, context_.find(*state, collection));
   if (!found.has_value()) return report;
   // Codes and cached rows carry no keys: they are told by the rows that they are of.
-  const auto slot = context_.slot_of(found->id);
-  const std::lock_guard files(slot->files);
+  const HeldSlot held = context_.hold_slot(found->id);
   NESTOR_ASSIGN_OR_RETURN(const std::int64_t dead, dead_cached_rows(store_, *state->view, *found));
   if (dead > 0) {
     report.findings.push_back(

@@ -86,7 +86,7 @@ Result<storage::Commit> Writer::apply(Result<DocumentStore::PreparedPointer> pre
   NESTOR_ASSIGN_OR_RETURN(StatePointer next, next_state(*context_.published.get(), result,
                                                         change.view(), collection, batch));
   const CollectionStatePointer entry = next->find(collection);
-  changed_.insert(collection);
+  if (!storage::is_shadow_name(collection)) changed_.insert(collection);
   NESTOR_RETURN_IF_ERROR(store_.apply(change));
   // Durable: from here on nothing fails.
   context_.published.put(std::move(next));
@@ -174,7 +174,7 @@ Status Writer::build_postings(const Collection& collection) {
     ++commits_of_thread();
     return {};
   };
-  return query::build_postings(store_, collection, {}, apply_batch);
+  return query::build_postings(store_, collection, context_.log_callback, {}, apply_batch);
 }
 
 Status Writer::set_attribute(const std::string& collection, const std::string& name,

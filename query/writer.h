@@ -69,10 +69,10 @@ class Writer {
   Status build_postings(const storage::Collection& collection);
   // The staging collection is there, and its words are of the collection's language.
   Status prepare_shadow(const std::string& name);
-  Status swap_to_shadow(const storage::Collection& old);
+  Status swap_to_shadow(const storage::Collection& old, IndexSlot& slot);
   // Publishes a state without `entry`, whose files no search of an older state writes again.
   // REQUIRES: the slot's `files` held too.
-  void retire(const CollectionState& entry);
+  void retire(const storage::Collection& collection, IndexSlot& slot);
 
   // Without ---------------------------------------------------------------------------------------
 

@@ -89,10 +89,9 @@ Status Writer::reembed_modes(const std::string& name, const EncoderPointer& mode
 
 // With the commit mutex held, and the files of the old collection's slot. The new collection takes
 // the old one's place.
-Status Writer::swap_to_shadow(const Collection& old) {
+Status Writer::swap_to_shadow(const Collection& old, IndexSlot& slot) {
   NESTOR_RETURN_IF_ERROR(apply(store_.prepare_swap(old.name), old.name).status());
-  const auto slot = context_.slot_of(old.id);
-  slot->retired = true;
+  slot.retired = true;
   context_.forget_slot(old.id);
   if (const Status removed = remove_caches_of_the_gone(store_, *context_.published.get()->view);
       !removed.ok()) {
@@ -104,8 +103,7 @@ Status Writer::swap_to_shadow(const Collection& old) {
 
 // False where the staging collection is not that of the newest state.
 Result<bool> Writer::try_swap(const Collection& old, const Renewal& renewal) {
-  const auto slot = context_.slot_of(old.id);
-  const std::lock_guard files(slot->files);
+  const HeldSlot slot = context_.hold_slot(old.id);
   const std::lock_guard held(context_.commit);
   NESTOR_RETURN_IF_ERROR(prepare_shadow(old.name));
   NESTOR_ASSIGN_OR_RETURN(const auto now,
@@ -115,7 +113,7 @@ Result<bool> Writer::try_swap(const Collection& old, const Renewal& renewal) {
                   fmt::format("collection '{}' was replaced meanwhile", old.name));
   }
   if (now->sequence != renewal.level_sequence()) return false;
-  NESTOR_RETURN_IF_ERROR(swap_to_shadow(old));
+  NESTOR_RETURN_IF_ERROR(swap_to_shadow(old, *slot.slot));
   return true;
 }
 

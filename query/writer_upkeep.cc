@@ -16,14 +16,15 @@ Result<CompactReport> Writer::compact() {
   return report;
 }
 
-void Writer::retire(const CollectionState& entry) {
+void Writer::retire(const storage::Collection& collection, IndexSlot& slot) {
   auto next = std::make_shared<DatabaseState>(*context_.published.get());
-  next->collections.erase(entry.collection.name);
+  next->collections.erase(collection.name);
+  // Before the state is published: no reader puts the old slot into the new state.
+  slot.retired = true;
+  context_.forget_slot(collection.id);
   context_.published.put(std::move(next));
-  context_.forget_slot(entry.collection.id);
-  entry.slot->retired = true;
-  const std::lock_guard slot(entry.slot->mutex);
-  entry.slot->latest.reset();
+  const std::lock_guard lock(slot.mutex);
+  slot.latest.reset();
 }
 
 // The index is made anew from what is left, codes and all.
@@ -31,10 +32,12 @@ Status Writer::erase_removed(const std::string& collection) {
   NESTOR_ASSIGN_OR_RETURN(const CollectionStatePointer entry,
                           context_.use(context_.published.get(), collection));
   if (entry != nullptr) {
-    const std::lock_guard files(entry->slot->files);
+    const HeldSlot slot = context_.hold_slot(entry->collection.id);
     {
-      const auto held = lock(collection);
-      retire(*entry);
+      // Not lock(): a reembed that has paused the changes of the collection waits for these files.
+      // The store is not changed here.
+      const std::lock_guard held(context_.commit);
+      retire(entry->collection, *slot.slot);
       changed_.erase(collection);
     }
     remove_caches(store_, entry->collection);

@@ -210,10 +210,14 @@ class DocumentStore {
                            std::uint64_t first_row_id,
                            const std::function<bool(const Row&)>& visit) const = 0;
   virtual Result<TermTotals> term_totals(const View& view, const Collection& collection) const = 0;
-  // Postings of a term by row id, of documents whose first row is `first_row_id` or later.
+  // Postings of a term by row id, of documents whose first row is `first_row_id` or later; with
+  // TermForms::kAll also those of the terms that continue it, term after term.
   virtual Status scan_postings(const View& view, const Collection& collection,
-                               std::string_view term, std::uint64_t first_row_id,
+                               std::string_view term, TermForms forms, std::uint64_t first_row_id,
                                const std::function<void(const Posting&)>& visit) const = 0;
+  // The different terms that begin with `prefix`, in byte order.
+  virtual Status scan_terms(const View& view, const Collection& collection, std::string_view prefix,
+                            const std::function<void(std::string_view term)>& visit) const = 0;
   // What came after `sequence`, or nothing when the store cannot tell (the journal does not reach
   // back, or the collection's digest at that sequence was another: the cache comes from another
   // history).

@@ -80,6 +80,27 @@ Status RecordSource::scan(const std::string& begin, const std::string& end,
   return status_from_rocksdb(iterator->status(), "read on after " + describe_key(last));
 }
 
+Status RecordSource::scan_jumping(const std::string& begin, const std::string& end,
+                                  const Jumper& visit) const {
+  rocksdb::ReadOptions options = read_options();
+  options.fill_cache = false;
+  const rocksdb::Slice bound(end);
+  if (!end.empty()) options.iterate_upper_bound = &bound;
+  const std::unique_ptr<rocksdb::Iterator> iterator(db_->NewIterator(options));
+  std::string last = begin;
+  iterator->Seek(begin);
+  while (iterator->Valid()) {
+    last = iterator->key().ToStringView();
+    NESTOR_ASSIGN_OR_RETURN(const std::string next, visit(last, iterator->value().ToStringView()));
+    if (next.empty()) {
+      iterator->Next();
+    } else {
+      iterator->Seek(next);
+    }
+  }
+  return status_from_rocksdb(iterator->status(), "read on after " + describe_key(last));
+}
+
 Result<StoreState> RecordSource::state() const {
   const std::string key = meta_key(kStateName);
   NESTOR_ASSIGN_OR_RETURN(const std::string value, require(key));

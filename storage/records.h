@@ -67,9 +67,15 @@ struct StoredDocument {
   std::uint32_t split_tokens = 0;  // the cut it was made with; 0: not split
 };
 
+inline constexpr std::size_t kMostTermBytes = 128;
+// A term may continue another one: TERM, this byte, a form. STORED.
+inline constexpr char kFormMark = '\1';
+// Which postings are read for a term: its own, or those of the terms that continue it as well.
+enum class TermForms : int { kOne = 0, kAll = 1 };
+
 // Where one term stands in one passage.
 struct RowTerm {
-  std::string term;                      // 1 to 128 bytes without NUL
+  std::string term;                      // 1 to kMostTermBytes bytes without NUL
   std::vector<std::uint32_t> positions;  // ascending, not empty
 };
 

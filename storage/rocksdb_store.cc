@@ -383,23 +383,6 @@ Status RocksdbStore::scan_rows(const View& view, const Collection& collection,
   });
 }
 
-Result<TermTotals> RocksdbStore::term_totals(const View& view, const Collection& collection) const {
-  return guarded([&]() -> Result<TermTotals> {
-    Result<TermTotals> totals = read_term_totals(at(view), collection.id);
-    if (!totals.ok()) return totals.status().with_context("collection '" + collection.name + "'");
-    return totals;
-  });
-}
-
-Status RocksdbStore::scan_postings(const View& view, const Collection& collection,
-                                   std::string_view term, std::uint64_t first_row_id,
-                                   const std::function<void(const Posting&)>& visit) const {
-  return guarded([&]() -> Status {
-    return storage::scan_postings(at(view), collection.id, term, first_row_id, visit)
-        .with_context("collection '" + collection.name + "'");
-  });
-}
-
 Result<std::optional<Changes>> RocksdbStore::changes_since(const View& view,
                                                            const Collection& collection,
                                                            std::uint64_t sequence,

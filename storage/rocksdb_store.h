@@ -77,8 +77,10 @@ class RocksdbStore final : public DocumentStore {
                    const std::function<bool(const Row&)>& visit) const override;
   Result<TermTotals> term_totals(const View& view, const Collection& collection) const override;
   Status scan_postings(const View& view, const Collection& collection, std::string_view term,
-                       std::uint64_t first_row_id,
+                       TermForms forms, std::uint64_t first_row_id,
                        const std::function<void(const Posting&)>& visit) const override;
+  Status scan_terms(const View& view, const Collection& collection, std::string_view prefix,
+                    const std::function<void(std::string_view term)>& visit) const override;
   Result<std::optional<Changes>> changes_since(const View& view, const Collection& collection,
                                                std::uint64_t sequence,
                                                const Hash128& digest) const override;

@@ -195,20 +195,49 @@ Result<bool> has_document_terms(const RecordSource& source, std::uint32_t collec
 }
 
 Status scan_postings(const RecordSource& source, std::uint32_t collection, std::string_view term,
-                     std::uint64_t first_row_id, const std::function<void(const Posting&)>& visit) {
+                     TermForms forms, std::uint64_t first_row_id,
+                     const std::function<void(const Posting&)>& visit) {
+  // The first key after those of the term, or after those of all terms that continue it.
   std::string end = key_prefix(KeyTag::kPosting, collection);
-  end.append(term).push_back('\1');  // the first key after those of `term`
+  end.append(term).push_back(forms == TermForms::kAll ? static_cast<char>(kFormMark + 1)
+                                                      : kFormMark);
   std::vector<Posting> postings;
-  return source.scan(
+  return source.scan_jumping(
       posting_key(collection, term, first_row_id), end,
-      [&](std::string_view key, std::string_view value) -> Result<bool> {
+      [&](std::string_view key, std::string_view value) -> Result<std::string> {
         const std::optional<ParsedKey> parsed = parse_key(key);
         if (!parsed) return damaged_record(key, "it is no posting's key");
+        if (parsed->number < first_row_id)
+          return posting_key(collection, parsed->name, first_row_id);
         postings.clear();
         NESTOR_RETURN_IF_ERROR(decode_postings(key, value, parsed->number, postings));
         for (const Posting& posting : postings) visit(posting);
-        return true;
+        return std::string();
       });
+}
+
+Status scan_terms(const RecordSource& source, std::uint32_t collection, std::string_view prefix,
+                  const std::function<void(std::string_view term)>& visit) {
+  // So many keys of one term are passed one by one, which is quicker than to look for the next.
+  constexpr int kFewKeys = 8;
+  std::string begin = key_prefix(KeyTag::kPosting, collection);
+  begin.append(prefix);
+  std::string last;
+  int passed = 0;
+  return source.scan_jumping(begin, prefix_end(begin),
+                             [&](std::string_view key, std::string_view) -> Result<std::string> {
+                               const std::optional<ParsedKey> parsed = parse_key(key);
+                               if (!parsed) return damaged_record(key, "it is no posting's key");
+                               if (parsed->name != last) {
+                                 last = parsed->name;
+                                 passed = 0;
+                                 visit(parsed->name);
+                               }
+                               if (++passed < kFewKeys) return std::string();
+                               std::string next = key_prefix(KeyTag::kPosting, collection);
+                               next.append(last).push_back(kFormMark);
+                               return next;
+                             });
 }
 
 }  // namespace nestor::storage

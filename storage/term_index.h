@@ -19,8 +19,6 @@
 
 namespace nestor::storage {
 
-inline constexpr std::size_t kMostTermBytes = 128;
-
 // Errors: kInvalidArgument (terms that cannot be stored: no order, a NUL, too long, one list for
 // another number of rows).
 Status check_terms(const DocumentWrite& write);
@@ -64,8 +62,11 @@ class TermWriter {
 Result<TermTotals> read_term_totals(const RecordSource& source, std::uint32_t collection);
 Result<bool> has_document_terms(const RecordSource& source, std::uint32_t collection,
                                 std::uint64_t first_row_id);
-// Postings of a term in documents whose first row is `first_row_id` or later, by row id.
+// As DocumentStore::scan_postings and scan_terms.
 Status scan_postings(const RecordSource& source, std::uint32_t collection, std::string_view term,
-                     std::uint64_t first_row_id, const std::function<void(const Posting&)>& visit);
+                     TermForms forms, std::uint64_t first_row_id,
+                     const std::function<void(const Posting&)>& visit);
+Status scan_terms(const RecordSource& source, std::uint32_t collection, std::string_view prefix,
+                  const std::function<void(std::string_view term)>& visit);
 
 }  // namespace nestor::storage

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the project of this folder against Nestor as a stranger would, and runs it.
+# Builds the project of this folder against Nestor as a user would, and runs it.
 # usage: build_and_run.sh find_package|add_subdirectory|pkg_config|shared SOURCE_FOLDER BUILD_FOLDER
 set -euo pipefail
 
@@ -7,8 +7,23 @@ way=$1 source=$2 build=$3
 here=$source/tests/consumer
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-faster=(-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=8)
-if command -v ccache >/dev/null; then faster+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+
+# cached NAME: the value of a variable in the cache of the build folder.
+cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+
+# Configured as the build folder is, so that its objects serve wherever the compiler would get the same command.
+reusing=(-DCMAKE_UNITY_BUILD="$(cached CMAKE_UNITY_BUILD)" -DCMAKE_CXX_FLAGS="$(cached CMAKE_CXX_FLAGS)"
+  -DCMAKE_UNITY_BUILD_BATCH_SIZE="$(cached CMAKE_UNITY_BUILD_BATCH_SIZE)" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+  -DCMAKE_CXX_COMPILER_LAUNCHER="python3;-B;$here/reuse_object.py;$build")
+
+# check_reuse FOLDER: fails where most objects were compiled anew, which means that the commands differ.
+check_reuse() {
+  local reused compiled
+  reused=$(grep -c ^reused "$1/objects.log" || true)
+  compiled=$(grep ^compiled "$1/objects.log" || true)
+  echo "objects: $reused of $build, compiled: ${compiled:-none}"
+  ((reused > $(wc -l <<<"$compiled"))) || { echo "most objects were compiled: the commands are not those of $build" >&2; exit 1; }
+}
 
 # Installs a build folder and moves the result: nothing in it may remember where it was put first.
 install_and_move() {
@@ -22,15 +37,19 @@ install_and_move() {
 
 # build_consumer ARGUMENTS...
 build_consumer() {
-  cmake -S "$here" -B "$work/build" -G Ninja "${faster[@]}" "$@"
+  cmake -S "$here" -B "$work/build" -G Ninja "$@"
   cmake --build "$work/build"
   program=$work/build/consumer
 }
 
 # The library is one shared file that shows its public names and no others.
 build_shared() {
-  cmake -S "$source" -B "$work/nestor" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON "${faster[@]}"
+  local type
+  type=$(cached CMAKE_BUILD_TYPE)
+  cmake -S "$source" -B "$work/nestor" -G Ninja -DBUILD_SHARED_LIBS=ON "${reusing[@]}" -DCMAKE_BUILD_TYPE="$type" \
+    -DCMAKE_CXX_FLAGS_"${type^^}"="$(cached "CMAKE_CXX_FLAGS_${type^^}")"
   cmake --build "$work/nestor" --target libnestor.so nestor_cli
+  check_reuse "$work/nestor"
   if nm -DC --defined-only "$work/nestor/libnestor.so" | grep -E '^[0-9a-f]+ . nestor::(embed|index|storage|query)::'; then
     echo "the names above belong to the inside of the library" >&2
     exit 1
@@ -49,7 +68,12 @@ case $way in
     build_consumer -DCMAKE_PREFIX_PATH="$work/prefix"
     ;;
   add_subdirectory)
-    build_consumer -DNESTOR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
+    build_consumer -DNESTOR_SOURCE="$source" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 "${reusing[@]}"
+    check_reuse "$work/build"
+    if grep -q -e -Werror "$work/build/compile_commands.json"; then
+      echo "inside another project warnings of Nestor are to be no errors" >&2
+      exit 1
+    fi
     ;;
   pkg_config)
     install_and_move "$build"

@@ -98,12 +98,13 @@ class Corpus {
     }
     const auto count = static_cast<double>(rows_.size());
     std::map<std::uint64_t, double> scores;
-    for (const std::string& term : query.terms) {
+    for (const QueryTerm& term : query.terms) {
       std::map<std::uint64_t, double> frequencies;
       for (const auto& [row, of_row] : tokens) {
-        for (const TextToken& token : of_row) frequencies[row] += token.term == term;
-        if (frequencies[row] == 0) frequencies.erase(row);
+        const auto positions = positions_of(term.any, of_row);
+        if (!positions.empty()) frequencies[row] = static_cast<double>(positions.size());
       }
+      if (term.beside && frequencies.empty()) continue;
       const auto with = static_cast<double>(frequencies.size());
       const double idf = std::log(1 + (count - with + 0.5) / (with + 0.5));
       for (const auto& [row, f] : frequencies)
@@ -111,8 +112,8 @@ class Corpus {
     }
     std::vector<KeywordHit> hits;
     for (const auto& [row, score] : scores) {
-      const auto stands_here = [&](const std::vector<PhraseTerm>& phrase) {
-        return phrase_in(phrase, tokens[row]);
+      const auto stands_here = [&](const Phrase& phrase) {
+        return phrase_in(phrase, tokens[row]) && positions_of(phrase.unless, tokens[row]).empty();
       };
       if (std::all_of(query.required.begin(), query.required.end(), stands_here) &&
           std::none_of(query.forbidden.begin(), query.forbidden.end(), stands_here))
@@ -125,17 +126,32 @@ class Corpus {
   KeywordSearch& searcher() { return search_; }
 
  private:
-  static bool phrase_in(const std::vector<PhraseTerm>& phrase,
-                        const std::vector<TextToken>& tokens) {
-    std::set<std::pair<std::uint32_t, std::string>> at;
-    for (const TextToken& token : tokens) at.emplace(token.position, token.term);
-    for (const TextToken& token : tokens) {
-      if (std::all_of(phrase.begin(), phrase.end(), [&](const PhraseTerm& word) {
-            return at.contains({token.position + word.offset, word.term});
+  // Where the tokens of one position match.
+  static std::set<std::uint32_t> positions_of(const TermChoice& choice,
+                                              const std::vector<TextToken>& tokens) {
+    std::set<std::uint32_t> positions;
+    for (const TextToken& at : tokens) {
+      const auto stands = [&](const TermLookup& lookup) {
+        return std::any_of(tokens.begin(), tokens.end(), [&](const TextToken& token) {
+          return token.position == at.position && lookup.matches(token.term);
+        });
+      };
+      if (std::any_of(choice.begin(), choice.end(), [&](const TermsTogether& together) {
+            return std::all_of(together.begin(), together.end(), stands);
           }))
-        return true;
+        positions.insert(at.position);
     }
-    return false;
+    return positions;
+  }
+
+  static bool phrase_in(const Phrase& phrase, const std::vector<TextToken>& tokens) {
+    const auto starts = positions_of(phrase.words[0].word, tokens);
+    return std::any_of(starts.begin(), starts.end(), [&](std::uint32_t start) {
+      return std::all_of(phrase.words.begin(), phrase.words.end(), [&](const PhraseWord& word) {
+        return positions_of(word.word, tokens)
+            .contains(start - phrase.words[0].offset + word.offset);
+      });
+    });
   }
 
   fixture::TempFolder folder_;
@@ -147,9 +163,10 @@ class Corpus {
 
 std::string random_words(std::mt19937_64& random, std::size_t most) {
   static const char* const kWords[] = {
-      "red",        "green",  "blue", "fooBar", "os.path",
-      "path",       "the",    "the",  "the",    "\u0e20\u0e32\u0e29\u0e32",
-      "na\u00efve", "running"};
+      "red",        "green",   "blue", "fooBar", "os.path",
+      "path",       "the",     "the",  "the",    "\u0e20\u0e32\u0e29\u0e32",
+      "na\u00efve", "running", "runs", "run",    "\uc11c\uc6b8\uc740",
+      "paths",      "foo-bar"};
   std::string text;
   for (std::size_t left = random() % (most + 1); left > 0; --left) {
     text += kWords[random() % std::size(kWords)];
@@ -190,6 +207,7 @@ TEST_CASE("scores, order and matches are those of the formula over all passages"
       if (i == 1) query += "\"the path\"";
       if (i == 2) query += "-green";
       if (i == 3) query += "+red -\"the the\"";
+      if (i == 0) query += "\"running\" \uc11c\uc6b8";
       CAPTURE(query);
       const std::vector<KeywordHit> expected = corpus.brute_force(query);
       check_equal(corpus.search(query, {.k = 7}), expected, 7);
@@ -223,6 +241,61 @@ TEST_CASE("phrases stand together and in order, also across the parts of a name"
   CHECK(corpus.keys("fox -\"quick brown\"") == "b");
   CHECK(corpus.keys("fox -quick").empty());
   CHECK(corpus.keys("+os.path fox") == "c");
+}
+
+TEST_CASE("quotes and exclusions mean the word as written, case and accents folded") {
+  Corpus corpus;
+  corpus.add("a", "University entrance");
+  corpus.add("b", "a universal remote");
+  corpus.add("c", "the universe, universally");
+  corpus.add("d", "UNIVERSIT\u00c9 de Paris");
+  CHECK(corpus.keys("university") == "c a b");
+  CHECK(corpus.keys("\"university\"") == "a");
+  CHECK(corpus.keys("\"Universit\u00e9\"") == "d");
+  CHECK(corpus.keys("\"univers\"").empty());
+  CHECK(corpus.keys("university -universal") == "c a");
+  CHECK(corpus.keys("university -universities") == "c a b");
+  CHECK(corpus.keys("university -\"universal remote\"") == "c a");
+  CHECK(corpus.keys("university +universally") == "c");
+  corpus.add("e", "the universal university");
+  CHECK(corpus.keys("\"universal university\"") == "e");
+  CHECK(corpus.keys("\"universities universal\"").empty());
+}
+
+TEST_CASE("names as they are joined are no words in quotes, their parts and signs are") {
+  Corpus corpus;
+  corpus.add("a", "send an e-mail");
+  corpus.add("b", "send an email");
+  corpus.add("c", "C++ templates");
+  corpus.add("d", "Notepad++ opens");
+  corpus.add("e", "notepad opens");
+  CHECK(corpus.keys("email") == "b a");
+  CHECK(corpus.keys("\"email\"") == "b");
+  CHECK(corpus.keys("\"e-mail\"") == "a");
+  CHECK(corpus.keys("send -email") == "a");
+  CHECK(corpus.keys("\"C++ templates\"") == "c");
+  CHECK(corpus.keys("\"Notepad++\"") == "d");
+  CHECK(corpus.keys("\"notepad opens\"") == "d e");
+}
+
+TEST_CASE("an excluded word in quotes or not: passages with the option are kept or go") {
+  Corpus corpus;
+  corpus.add("a", "find . -name x looks for a name");
+  corpus.add("b", "the name of the file to find");
+  CHECK(corpus.keys("find -name") == "a");
+  CHECK(corpus.keys("find -\"name\"").empty());
+  CHECK(corpus.keys("find \"-name\"") == "a b");
+}
+
+TEST_CASE("Korean words in quotes are found within longer ones, with all of their syllables") {
+  Corpus corpus;
+  corpus.add("a", "\uc11c\uc6b8\uc740 \ud06c\ub2e4");  // "Seoul (topic) is large"
+  corpus.add("b", "\uaca8\uc6b8\uc740 \ucda5\ub2e4");  // "winter is cold"
+  corpus.add("c", "\ud55c\uad6d\uc5b4\uad50\uc2e4");   // "Korean class"
+  CHECK(corpus.keys("\"\uc11c\uc6b8\"") == "a");
+  CHECK(corpus.keys("\"\uc6b8\uc740\" -\uc11c\uc6b8") == "b");
+  CHECK(corpus.keys("\uad6d\uc5b4\uad50") == "c");
+  CHECK(corpus.keys("\uad6d\uad50\uc2e4").empty());
 }
 
 TEST_CASE("signs and quotes that mean nothing are passed over") {
@@ -320,7 +393,7 @@ TEST_CASE("a database of format 1 is searchable by words once they are built") {
   std::filesystem::copy(nestor::testing::tests_path("compat/v1"), folder / "db",
                         std::filesystem::copy_options::recursive);
   const auto store = fixture::must_open(folder / "db");
-  REQUIRE(build_postings(*store, fixture::collection_of(*store), {}).ok());
+  REQUIRE(build_postings(*store, fixture::collection_of(*store), {}, {}).ok());
   const auto analyzer = must_make_analyzer();
   const auto query = parse_keyword_query("third", *analyzer);
   KeywordSearch search;

@@ -102,6 +102,61 @@ TEST_CASE(
   CHECK(keys_of(found(db, "night cats", ranks)) == keys_of(found(db, "night cats", {.k = 5})));
 }
 
+TEST_CASE("an explanation says what was required and what was excluded") {
+  TempFolder folder;
+  const Database db = open_filled(folder / "db");
+  for (const SearchMode mode : {SearchMode::kKeyword, SearchMode::kHybrid}) {
+    const SearchResult result = found(db, "+night cats -dogs -\"by day\" tar -xzf", {.mode = mode});
+    CHECK(result.explain.required == std::vector<std::string>{"night"});
+    CHECK(result.explain.excluded == std::vector<std::string>{"dogs", "by day"});
+    CHECK(result.hits.empty());
+  }
+  const SearchResult by_vector = found(db, "night -dogs", {.k = 5});
+  CHECK(by_vector.explain.excluded.empty());
+  CHECK(by_vector.hits.size() == 5);
+}
+
+TEST_CASE("an option in the query costs no passage, in keyword and in hybrid mode") {
+  TempFolder folder;
+  Database db = open_filled(folder / "db");
+  REQUIRE(db.add({{.key = "tar", .title = "", .text = "unpack with tar -xzf archive.tar.gz"},
+                  {.key = "find", .title = "", .text = "find . -name lists each name"}})
+              .ok());
+  for (const SearchMode mode : {SearchMode::kKeyword, SearchMode::kHybrid}) {
+    CHECK(keys_of(found(db, "tar -xzf archive", {.k = 1, .mode = mode})) == Keys{"tar"});
+    CHECK(keys_of(found(db, "find -name", {.k = 1, .mode = mode})) == Keys{"find"});
+  }
+}
+
+TEST_CASE("each mode's order is that of the score it ranks by") {
+  TempFolder folder;
+  const Database db = open_filled(folder / "db");
+  const auto falls = [&](SearchMode mode, double Hit::*score) {
+    const SearchResult result = found(db, "night cats disk full keys", {.k = 5, .mode = mode});
+    CHECK(result.hits.size() >= 3);
+    for (std::size_t i = 1; i < result.hits.size(); ++i)
+      CHECK(result.hits[i - 1].*score >= result.hits[i].*score);
+  };
+  falls(SearchMode::kVector, &Hit::score);
+  falls(SearchMode::kKeyword, &Hit::keyword_score);
+  falls(SearchMode::kHybrid, &Hit::fused_score);
+}
+
+TEST_CASE("a fusion that names no weight has that of its method") {
+  FusionOptions fusion;
+  CHECK(fusion.weight() == FusionOptions::kWeightedVectorWeight);
+  fusion.method = FusionOptions::Method::kReciprocalRank;
+  CHECK(fusion.weight() == FusionOptions::kRankVectorWeight);
+  fusion.vector_weight = 0.25;
+  CHECK(fusion.weight() == 0.25);
+  TempFolder folder;
+  const Database db = open_filled(folder / "db");
+  SearchOptions ranks{.k = 1, .mode = SearchMode::kHybrid};
+  ranks.fusion.method = FusionOptions::Method::kReciprocalRank;
+  // First by words and by vector: twice half of 1 / (60 + 1).
+  CHECK(found(db, "ENOSPC disk full", ranks).hits[0].fused_score == doctest::Approx(1.0 / 61));
+}
+
 TEST_CASE("offset, least score, variety and passages of one document shape the list") {
   TempFolder folder;
   Database db = open_filled(folder / "db");

@@ -129,6 +129,32 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a second close and the destructor wait for a close that waits for a call") {
+  TempFolder folder;
+  const auto encoder = std::make_shared<HashEncoder>();
+  Gate door;
+  std::atomic<bool> held{false};
+  encoder->before_encode = [&] {
+    if (held.exchange(false)) door.pass();
+  };
+  auto db = std::make_unique<Database>(open_at(folder / "db", {}, encoder));
+  Database& inside = *db;
+  held = true;
+  auto added = std::async(std::launch::async, [&] { return inside.add(numbered(0, 1)); });
+  door.wait_until_reached();
+  auto first = std::async(std::launch::async, [&] { return inside.close(); });
+  // Closing has begun when no call is let in any more.
+  while (inside.count().ok()) std::this_thread::yield();
+  auto second = std::async(std::launch::async, [&] { return inside.close(); });
+  CHECK(second.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
+  door.open();
+  CHECK(added.get().ok());
+  CHECK(first.get().ok());
+  CHECK(second.get().code() == StatusCode::kFailedPrecondition);
+  db.reset();
+  CHECK(open_at(folder / "db").count().value() == 1);
+}
+
 TEST_CASE("a destructor waits for the calls that are inside") {
   TempFolder folder;
   const auto encoder = std::make_shared<HashEncoder>();
@@ -316,6 +342,14 @@ TEST_CASE("a reembed goes on beside a writer that never pauses, and loses none o
       CHECK((status.ok() || status.code() == StatusCode::kModelMismatch));
     }
   });
+  // An erasure retires the index that the swap retires too.
+  std::jthread eraser([&] {
+    for (int i = 0; !done; ++i) {
+      const std::string key = "k" + std::to_string(i % 60);
+      const Status erased = db.remove({key}, {.erase = true}).status();
+      CHECK_MESSAGE(erased.ok(), erased.to_string());
+    }
+  });
   while (changed < 3) std::this_thread::yield();
   // A callback of the reembed that writes to the very collection.
   const auto report = db.reembed({.progress = [&](const Progress&) {
@@ -324,6 +358,7 @@ TEST_CASE("a reembed goes on beside a writer that never pauses, and loses none o
   CHECK_MESSAGE(report.ok(), report.status().to_string());
   done = true;
   writer.join();
+  eraser.join();
   searcher.join();
   CHECK(report.value().changed);
   CHECK(db.stats().value().collections.at(0).space == "another-space");

@@ -105,6 +105,42 @@ TEST_CASE("no code point and no grapheme cluster is cut, and matches lie inside,
   }
 }
 
+TEST_CASE("of a quoted word only the word as written is a match") {
+  Maker maker;
+  const std::string text = "universal, university, universities and Universit\xc3\xa9";
+  const auto matches_of = [&](const std::string& query) {
+    std::string line;
+    for (const ByteRange& match : maker.make(text, query).matches)
+      line += std::string(line.empty() ? "" : " ").append(part(text, match));
+    return line;
+  };
+  CHECK(matches_of("university") == "universal university universities");
+  CHECK(matches_of("\"university\"") == "university");
+  CHECK(matches_of("\"Universite\"") == "Universit\xc3\xa9");
+  CHECK(matches_of("university -universal") == "universal university universities");
+}
+
+TEST_CASE("what was found within a word is marked there, a name as a whole") {
+  Maker maker;
+  const auto match_of = [&](std::string_view text, const std::string& query) {
+    const Snippet snippet = maker.make(text, query);
+    REQUIRE(snippet.matches.size() == 1);
+    return std::string(part(text, snippet.matches[0]));
+  };
+  CHECK(match_of("\uc11c\uc6b8\uc740 \ud06c\ub2e4", "\uc11c\uc6b8") == "\uc11c\uc6b8");
+  CHECK(match_of("\u5317\u4eac\u5927\u5b66\u751f", "\u5927\u5b66") == "\u5927\u5b66");
+  CHECK(match_of("the user_id here", "userId") == "user_id");
+  CHECK(match_of("the user_id here", "user") == "user");
+  CHECK(match_of("in C++ there", "c++") == "C++");
+  CHECK(match_of("der Donaudampfschifffahrtskapit\xc3\xa4n", "Schifffahrt") ==
+        "Donaudampfschifffahrtskapit\xc3\xa4n");
+  CHECK(match_of("Stra\xc3\x9f"
+                 "e",
+                 "strasse") ==
+        "Stra\xc3\x9f"
+        "e");
+}
+
 TEST_CASE("a match is shown whole even where the window is smaller") {
   Maker maker;
   const std::string text = filler(50) + "internationalisation " + filler(50);

@@ -37,7 +37,7 @@ void check_words(const DocumentStore& store) {
   CHECK(totals.value() == TermTotals{.complete = true, .analysis = "test", .rows = 5, .length = 5});
   std::vector<std::uint64_t> rows;
   REQUIRE(store
-              .scan_postings(*view, collection, "third", 0,
+              .scan_postings(*view, collection, "third", TermForms::kOne, 0,
                              [&](const Posting& posting) {
                                CHECK(posting.positions ==
                                      std::vector<std::uint32_t>{

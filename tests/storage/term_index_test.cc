@@ -63,8 +63,8 @@ Postings postings_of(const DocumentStore& store, std::uint64_t from = 0) {
   const auto view = store.view();
   const Collection collection = testing::collection_of(store);
   for (const std::string& word : kWords) {
-    const Status status =
-        store.scan_postings(*view, collection, word, from, [&](const Posting& posting) {
+    const Status status = store.scan_postings(
+        *view, collection, word, TermForms::kOne, from, [&](const Posting& posting) {
           found[word].emplace_back(posting.row_id, posting.length, posting.positions);
         });
     REQUIRE_MESSAGE(status.ok(), status.to_string());
@@ -250,6 +250,47 @@ TEST_CASE("a database of format 1 gets its postings in batches, also after a sto
   const std::uint64_t sequence = store->sequence(*store->view());
   REQUIRE(store->build_postings("default", "numbers", make_terms, {}).ok());
   CHECK(store->sequence(*store->view()) == sequence);
+}
+
+TEST_CASE("the forms of a term are read with it, also from a later row on, and listed") {
+  const TempFolder folder;
+  auto store = must_open(folder / "db");
+  REQUIRE(store->create_collection("default", 0, false).ok());
+  const auto with_terms = [](const std::string& key, const std::vector<std::string>& terms) {
+    DocumentWrite write = make_write(key, "text", 1);
+    RowTerms row{.length = 3, .terms = {}};
+    for (const std::string& term : terms) row.terms.push_back({term, {1, 2}});
+    write.terms.push_back(row);
+    return write;
+  };
+  for (int i = 0; i < 30; ++i) {
+    std::vector<std::string> terms = {"run", "run\1 s", "runs"};
+    if (i % 10 == 0) terms.insert(terms.begin() + 1, "run\1\1");
+    must_commit(*store, batch_of({with_terms("key" + std::to_string(i), terms)}));
+  }
+  const auto view = store->view();
+  const Collection collection = testing::collection_of(*store);
+  const auto rows_of = [&](TermForms forms, std::uint64_t from) {
+    std::vector<std::uint64_t> rows;
+    const Status status =
+        store->scan_postings(*view, collection, "run", forms, from,
+                             [&](const Posting& posting) { rows.push_back(posting.row_id); });
+    REQUIRE_MESSAGE(status.ok(), status.to_string());
+    return rows;
+  };
+  using Rows = std::vector<std::uint64_t>;
+  CHECK(rows_of(TermForms::kOne, 0).size() == 30);
+  CHECK(rows_of(TermForms::kOne, 29) == Rows{29, 30});
+  CHECK(rows_of(TermForms::kAll, 0).size() == 63);
+  CHECK(rows_of(TermForms::kAll, 30) == Rows{30, 30});
+  CHECK(rows_of(TermForms::kAll, 21) ==
+        Rows{21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 21, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30});
+  std::vector<std::string> terms;
+  REQUIRE(store
+              ->scan_terms(*view, collection, "ru",
+                           [&](std::string_view term) { terms.emplace_back(term); })
+              .ok());
+  CHECK(terms == std::vector<std::string>{"run", "run\1\1", "run\1 s", "runs"});
 }
 
 TEST_CASE("building that breaks off keeps its finished batches and goes on from there") {

@@ -6,6 +6,7 @@ Environment: NESTOR_CLI (the binary), NESTOR_SOURCE_DIR, NESTOR_TINY_MODEL (defa
 import json
 import os
 import pty
+import resource
 import select
 import shutil
 import subprocess
@@ -32,8 +33,14 @@ def default_precision():
 PRECISION = default_precision()
 
 
+def processor_seconds():
+    """Of all processes that were started from here and have ended: other programs on the machine do not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Ran:
-    """Exit code, stdout and stderr (bytes and text) of one run."""
+    """Exit code, stdout and stderr (bytes and text) of one run, and the processor time that it took."""
 
     def __init__(self, code, out, err, seconds=0.0):
         self.code, self.out, self.err, self.seconds = code, out, err, seconds
@@ -69,12 +76,12 @@ class CliTest(unittest.TestCase):
 
     def run_cli(self, *words, input=b"", model=True, timeout=120, cwd=None, **environment):
         command = [CLI, *map(os.fsdecode, MODEL if model else []), *words]
-        start = time.monotonic()
+        start = processor_seconds()
         ran = subprocess.run(
             command, input=input, capture_output=True, timeout=timeout, cwd=cwd or self.scratch,
             env={**self.environment, **environment},
         )
-        return Ran(ran.returncode, ran.stdout, ran.stderr, time.monotonic() - start)
+        return Ran(ran.returncode, ran.stdout, ran.stderr, processor_seconds() - start)
 
     def ok(self, *words, **options):
         ran = self.run_cli(*words, **options)

@@ -162,5 +162,49 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(status, 0, output)
 
 
+class LintTest(unittest.TestCase):
+    """What clang-tidy has to see: lint.py over a tree whose every source was clean."""
+
+    FILES = {
+        ".clang-tidy": "Checks: -*\n",
+        "core/include/nestor/value.h": HEADER,
+        "core/far.h": HEADER + '#include "nestor/value.h"\n',
+        "core/near.h": HEADER + '#include "core/far.h"\n',
+        "core/near.cc": '#include "core/near.h"\n',
+        "query/public.cc": "#include <nestor/value.h>\n",
+        "query/alone.cc": "#include <vector>\n",
+    }
+    ALL = ["core/near.cc", "query/alone.cc", "query/public.cc"]
+
+    def listed(self, changes, record=True, options=()):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            lint = [sys.executable, "-B", str(TOOLS / "lint.py"), "--root", folder]
+            for path in FOLDERS:
+                (root / path).mkdir()
+            for path, text in self.FILES.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(text)
+            if record:
+                subprocess.run([*lint, "--record"], check=True)
+            for path, text in changes.items():
+                (root / path).write_text(text)
+            return subprocess.run([*lint, *options], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    def test_after_a_clean_run_only_changed_sources_are_listed(self):
+        self.assertEqual(self.listed({}), [])
+        self.assertEqual(self.listed({"query/alone.cc": "int a;\n"}), ["query/alone.cc"])
+        self.assertEqual(self.listed({"query/new.cc": "int a;\n"}), ["query/new.cc"])
+
+    def test_a_changed_header_lists_all_that_include_it_through_whatever(self):
+        self.assertEqual(self.listed({"core/near.h": HEADER}), ["core/near.cc"])
+        self.assertEqual(self.listed({"core/include/nestor/value.h": HEADER + "// New.\n"}), ["core/near.cc", "query/public.cc"])
+
+    def test_without_a_record_or_with_other_rules_everything_is_listed(self):
+        self.assertEqual(self.listed({}, record=False), self.ALL)
+        self.assertEqual(self.listed({".clang-tidy": "Checks: '*'\n"}), self.ALL)
+        self.assertEqual(self.listed({}, options=["--all"]), self.ALL)
+
+
 if __name__ == "__main__":
     unittest.main()

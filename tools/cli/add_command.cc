@@ -17,6 +17,7 @@
 #include "tools/cli/command.h"
 #include "tools/cli/database_target.h"
 #include "tools/cli/jsonl_documents.h"
+#include "tools/cli/language_choice.h"
 #include "tools/cli/line_reader.h"
 #include "tools/cli/model_choice.h"
 #include "tools/cli/number_option.h"
@@ -39,7 +40,8 @@ struct AddCommandOptions {
   std::string key;
   std::string title;
   std::string metadata;
-  std::string metric;  // empty: that of the collection, or cosine
+  std::string metric;    // empty: that of the collection, or cosine
+  std::string language;  // empty: that of the collection, or auto
   int batch = kUsualBatch;
   int passage_tokens = SplitOptions().passage_tokens;
   bool jsonl = false;
@@ -111,6 +113,7 @@ class Adding {
     if (!options_.metric.empty()) {
       NESTOR_RETURN_IF_ERROR(parse_metric(options_.metric).status());
     }
+    NESTOR_RETURN_IF_ERROR(check_language(options_.language));
     if (embeds_ && !is_database(options_.database)) {
       NESTOR_RETURN_IF_ERROR(planned_precision(context_, options_.precision).status());
     }
@@ -118,12 +121,23 @@ class Adding {
         Database opened,
         Database::open(options_.database, context_.open_options(options_.precision)));
     database_.emplace(std::move(opened));
-    return options_.metric.empty() ? Status() : make_collection();
+    bool make = !options_.metric.empty();
+    if (!options_.language.empty() && !embeds_ && !batch_.empty()) {
+      // The language is set before the first vector comes, which would tell how long vectors are.
+      NESTOR_ASSIGN_OR_RETURN(const Stats stats, database_->stats());
+      make |= std::none_of(stats.collections.begin(), stats.collections.end(),
+                           [&](const auto& one) { return one.name == options_.collection; });
+    }
+    if (make) NESTOR_RETURN_IF_ERROR(make_collection());
+    return set_language(*database_, options_.collection, options_.language);
   }
 
   // A collection is as wide as its first vector; one that is there must have this metric.
   Status make_collection() {
-    NESTOR_ASSIGN_OR_RETURN(const Metric metric, parse_metric(options_.metric));
+    Metric metric = Metric::kCosine;
+    if (!options_.metric.empty()) {
+      NESTOR_ASSIGN_OR_RETURN(metric, parse_metric(options_.metric));
+    }
     if (batch_.empty() || embeds_) {
       return {StatusCode::kInvalidArgument,
               "--metric is for documents that bring a vector each; texts are compared by cosine"};
@@ -281,6 +295,7 @@ void add_add_command(CLI::App& app, Context& context) {
              "Most model tokens in a passage, 16 to 1800 (default: 256)");
   command.add_option("--metric", options->metric,
                      "For a new collection of given vectors: cosine (default), dot, or l2");
+  command.add_option("--language", options->language, kLanguageHelp);
   command.add_option("--precision", options->precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON")->excludes(ack);
   set_action(command, context, [options](Context& c) { return run_add(*options, c); });

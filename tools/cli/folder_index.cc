@@ -15,6 +15,7 @@
 #include "core/text.h"
 #include "query/input_check.h"
 #include "tools/cli/folder_registry.h"
+#include "tools/cli/language_choice.h"
 #include "tools/cli/model_choice.h"
 #include "tools/cli/output.h"
 #include "tools/cli/progress.h"
@@ -27,6 +28,7 @@ Result<Database> open_for_index(const DatabaseTarget& target, const FolderIndexO
   if (options.passage_tokens != 0) {
     NESTOR_RETURN_IF_ERROR(query::check_split({.passage_tokens = options.passage_tokens}));
   }
+  NESTOR_RETURN_IF_ERROR(check_language(options.language));
   // A folder in which nothing has changed needs no model at all, so it is loaded when first needed.
   // One that is missing, or a precision that cannot be had, is refused now, and not only then.
   NESTOR_RETURN_IF_ERROR(planned_precision(context, options.precision).status());
@@ -55,6 +57,7 @@ int passage_tokens_of(const Database& database, const FolderIndexOptions& option
 
 Result<query::SyncReport> index_folder(Database& database, const DatabaseTarget& target,
                                        const FolderIndexOptions& options, Context& context) {
+  NESTOR_RETURN_IF_ERROR(set_language(database, options.collection, options.language));
   query::SyncOptions sync;
   sync.collection = options.collection;
   sync.split.passage_tokens = passage_tokens_of(database, options);

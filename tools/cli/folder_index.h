@@ -17,6 +17,7 @@ struct FolderIndexOptions {
   int passage_tokens = 0;
   bool remove_missing = false;  // SyncOptions::remove_missing
   std::string precision = {};   // as asked for; empty: that of the model in place
+  std::string language = {};    // of the words; empty: that of the collection, or auto
 };
 
 // Makes sure, in no time, that there is a model in that precision; then opens or creates the

@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "tools/cli/command.h"
 #include "tools/cli/folder_index.h"
+#include "tools/cli/language_choice.h"
 #include "tools/cli/model_choice.h"
 #include "tools/cli/number_option.h"
 #include "tools/cli/output.h"
@@ -170,6 +171,7 @@ void add_index_command(CLI::App& app, Context& context) {
                    "Remove the documents of missing files also where they are all there were, or "
                    "more than half and at least 4: otherwise those are kept, listed, and the exit "
                    "code is 2, since the disk may not be mounted");
+  command.add_option("--language", options->index.language, kLanguageHelp);
   command.add_option("--precision", options->index.precision, kPrecisionHelp);
   command.add_flag("--json", options->json, "The report as JSON, with every skipped file");
   command.add_flag("--verbose,-v", options->verbose, "List every skipped file with its reason");

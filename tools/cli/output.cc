@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/text.h"
@@ -189,6 +190,11 @@ Json explanation_as_json(const Explanation& explain) {
   json["passages"] = explain.passages;
   json["matching"] = explain.matching;
   json["exact"] = explain.exact;
+  for (const auto& [name, phrases] :
+       {std::pair("required", &explain.required), std::pair("excluded", &explain.excluded)}) {
+    json[name] = Json::array();
+    for (const std::string& phrase : *phrases) json[name].push_back(json_text(phrase));
+  }
   json["backend"] = explain.backend;
   json["embed_seconds"] = explain.embed_seconds;
   json["filter_seconds"] = explain.filter_seconds;
@@ -199,14 +205,30 @@ Json explanation_as_json(const Explanation& explain) {
   return json;
 }
 
-std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Terminal& terminal) {
+std::string score_for_people(const Hit& hit, std::int64_t rank, const Explanation& explain) {
+  const std::string near = explain.query_vectors == 0
+                               ? std::string()
+                               : fmt::format("{} {:.3f}", metric_name(explain.metric), hit.score);
+  const std::string words = fmt::format("BM25 {:.2f}", hit.keyword_score);
+  switch (explain.mode) {
+    case SearchMode::kVector:
+      break;
+    case SearchMode::kKeyword:
+      return near.empty() ? words : fmt::format("{} ({})", words, near);
+    case SearchMode::kHybrid:
+      return fmt::format("#{} ({}, {})", rank, near, words);
+  }
+  return fmt::format("{:.3f}", hit.score);
+}
+
+std::string hit_for_people(const Hit& hit, const std::string& score, const PathPrefix& paths,
+                           const Terminal& terminal) {
   std::string name = paths.path_of(hit.key, hit.metadata);
   if (name.empty()) name = hit.key;
   const std::string range = hit.lines.first == hit.lines.last
                                 ? fmt::format("{}", hit.lines.first)
                                 : fmt::format("{}-{}", hit.lines.first, hit.lines.last);
   name = escape_for_terminal(name, false);
-  const std::string score = fmt::format("{:.3f}", hit.score);
   // A title that is the file's name stands in the path already.
   const std::string title = one_line(hit.title);
   std::string about = title.empty() || name.ends_with(title) ? "" : fmt::format("\"{}\"", title);
@@ -225,6 +247,19 @@ std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Termin
       styled(terminal, Style::kGreen, score), about.empty() ? "" : "  ",
       styled(terminal, Style::kBold, about),
       snippet(why_found(hit), !hit.heading_path.empty() && hit.snippet.begin == 0, terminal.width));
+}
+
+std::string clauses_for_people(const Explanation& explain) {
+  std::string text;
+  for (const auto& [name, phrases] :
+       {std::pair("required", &explain.required), std::pair("excluded", &explain.excluded)}) {
+    std::string list;
+    for (const std::string& phrase : *phrases) {
+      list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", one_line(phrase));
+    }
+    if (!list.empty()) text += fmt::format("{}{}: {}", text.empty() ? "" : "\n", name, list);
+  }
+  return text;
 }
 
 std::string plan_for_people(const Explanation& explain) {

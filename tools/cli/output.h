@@ -39,8 +39,14 @@ PathPrefix path_prefix_of(const Database& database, const std::string& collectio
 Json hit_as_json(const Hit& hit, const PathPrefix& paths);
 Json explanation_as_json(const Explanation& explain);
 
+// What the hits are in the order of: "0.543" by vector, "BM25 7.21 (cosine 0.543)" by words,
+// "#1 (cosine 0.543, BM25 7.21)" by both; `rank` counts from 1. Without a query's vector only BM25.
+std::string score_for_people(const Hit& hit, std::int64_t rank, const Explanation& explain);
 // "path:first-last  score  "Title" > heading" and some lines of the passage.
-std::string hit_for_people(const Hit& hit, const PathPrefix& paths, const Terminal& terminal);
+std::string hit_for_people(const Hit& hit, const std::string& score, const PathPrefix& paths,
+                           const Terminal& terminal);
+// "excluded: "cars", "big cats"", "required: …", a line each; empty when there are none.
+std::string clauses_for_people(const Explanation& explain);
 // "128 -> 768 wide, 400 of 3,180 passages", "768 wide, exact over 3,180 passages".
 std::string plan_for_people(const Explanation& explain);
 

@@ -35,7 +35,6 @@ struct SearchCommandOptions {
   std::string mode = "vector";
   std::string fusion = "weighted";
   std::string filter = {};
-  std::optional<double> vector_weight;  // none: that of the fusion
   std::string precision = {};
   std::string vector;
   std::string vector_file;
@@ -196,14 +195,17 @@ void print_hits(const SearchCommandOptions& options, const Question& question,
     return;
   }
   const Terminal terminal = terminal_of(1);
+  std::int64_t rank = options.search.offset;
   for (const Hit& hit : found.hits) {
+    ++rank;
     if (options.jsonl) {
       Json json = new_json();
       json.update(hit_as_json(hit, paths));
       json["precision"] = precision;
       context.print(json_line(json));
     } else {
-      context.print(hit_for_people(hit, paths, terminal));
+      context.print(
+          hit_for_people(hit, score_for_people(hit, rank, found.explain), paths, terminal));
     }
   }
 }
@@ -242,9 +244,7 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   search.filter = std::move(filter).value();
   if (options.fusion == "rrf") {
     search.fusion.method = FusionOptions::Method::kReciprocalRank;
-    search.fusion.vector_weight = 0.5;
   }
-  if (options.vector_weight.has_value()) search.fusion.vector_weight = *options.vector_weight;
   // People are shown where the words stand.
   if (search.mode != SearchMode::kVector && search.snippet_bytes == 0 && !options.json &&
       !options.jsonl) {
@@ -290,6 +290,11 @@ int run_search(const SearchCommandOptions& options, Context& context) {
   if (!found.ok()) return context.fail(found.status());
   print_hits(options, question.value(), found.value(),
              path_prefix_of(database, search.collection, typed_folder), context);
+  // In JSON they are part of "explain".
+  if (const std::string clauses = clauses_for_people(found.value().explain);
+      !clauses.empty() && !options.json) {
+    context.note(clauses);
+  }
   if (!options.json && !options.jsonl) {
     print_footer(options, found.value(), passed.count(), context);
   }
@@ -298,8 +303,12 @@ int run_search(const SearchCommandOptions& options, Context& context) {
 
 void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
   command
-      .add_option("--mode", options.mode,
-                  "vector: by meaning; keyword: by words, \"phrases\", -without; hybrid: both")
+      .add_option(
+          "--mode", options.mode,
+          "vector: by meaning; keyword: by words; hybrid: both. In the last two \"a phrase\" "
+          "and \"word\" are required as written, +word is required, -word (three letters "
+          "or more, a vowel among them) and -\"a phrase\" are excluded; -f, -rf, -xzf, -O2 "
+          "and --amend are text")
       ->capture_default_str();
   command.add_option("--filter", options.filter,
                      "Only documents that match: 'year >= 2020 AND \"rust\" in tags'");
@@ -307,8 +316,9 @@ void add_ranking_options(CLI::App& command, SearchCommandOptions& options) {
       .add_option("--fusion", options.fusion, "How hybrid joins the two: weighted or rrf (by rank)")
       ->check(CLI::IsMember({"weighted", "rrf"}))
       ->capture_default_str();
-  add_number(command, "--vector-weight", options.vector_weight, ranges::kVectorWeight,
-             "What meaning counts in hybrid, 0 to 1 (default: 0.83; rrf: 0.5)");
+  add_number(command, "--vector-weight", options.search.fusion.vector_weight, ranges::kVectorWeight,
+             fmt::format("What meaning counts in hybrid, 0 to 1 (default: {}; rrf: {})",
+                         FusionOptions::kWeightedVectorWeight, FusionOptions::kRankVectorWeight));
   add_number(command, "--offset", options.search.offset, ranges::kOffset,
              "Leave out so many of the best");
   add_number(command, "--min-score", options.search.min_score, ranges::kMinScore,

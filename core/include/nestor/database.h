@@ -12,11 +12,14 @@
 // Threads: every method is safe beside every other one, close() included. A call that reads
 // (search, get, count, stats, ...) takes the newest committed state when it begins, reads that one
 // to its end, and waits for no writer. Changes are applied one at a time, each for milliseconds: an
-// add embeds its text before that, beside all other calls. Only searches of one collection wait for
-// one another, while its index is loaded for the first of them. close() and the destructor wait for
-// the calls that are inside; calls that come later return kFailedPrecondition. A callback runs with
-// no lock held and may call the same database, but not close() it. Moving from a Database, or
-// beginning a call on one that is destroyed, is a mistake of the caller's.
+// add embeds its text before that, beside all other calls. The one long change is set_attribute of
+// the language, which makes all postings of the collection anew. Only searches of one collection
+// wait for one another, while its index is loaded for the first of them, and for verify() while it
+// reads that collection's cache files; their deadline counts meanwhile. close() and the destructor
+// wait for the calls that are inside; calls that come later return kFailedPrecondition. A callback
+// runs with no lock held and may call the same database, but not close() it; a LogCallback may not
+// call it at all. Moving from a Database, or beginning a call on one that is destroyed, is a
+// mistake of the caller's.
 //
 // Threads that a database starts: the workers that it shares with all embedders and databases of
 // the process (nestor/embedder.h; OpenOptions::embedder.thread_count is the limit of a call), none
@@ -380,7 +383,7 @@ class NESTOR_API Database {
 
   // Waits for the calls that are inside, saves the index cache (a failure is a warning to the log:
   // nothing is lost) and lets go of the folder. Every later call returns kFailedPrecondition, as do
-  // a second close() and one from a callback.
+  // a second close(), once the first has returned, and one from a callback.
   Status close();
 
   struct Impl;

@@ -21,10 +21,27 @@ namespace nestor {
 
 inline constexpr const char* kDefaultCollection = "default";
 
-// What ranks the passages.
+// What ranks the passages. In the modes with words the query's text is read so:
+//
+//   word        by its stem: "university" finds "universities", and "universal" as well
+//   "a b"       required, and as written: these words in this order, case and accents folded, no
+//               stems; punctuation between them does not matter. One word in quotes too, and
+//               quotation marks of all kinds: “a b”, „a b“, «a b»
+//   +word       required, as written
+//   -word       excluded, as written; -"a b" excludes the phrase. Options of commands are no
+//               exclusions, they are text. A minus excludes only where it
+//               - stands at the beginning of the query or after a space, and
+//               - is followed by a word of at least three letters with a vowel among them (digits,
+//                 points, apostrophes, underscores and hyphens may stand within it), or by a word
+//                 with a letter that is not ASCII.
+//               So -folder excludes; -f, -rf, -it, -xzf, -O2, -1, --amend and -std=c++20 do not.
+//               A passage that has the option itself ("-folder" after a space) is not excluded, so
+//               that "find -name x" keeps its answer. -"folder" excludes it too, "-folder" is text.
+//
+// Explanation::required and excluded say what was understood. + follows the same rule as -.
 enum class SearchMode : int {
   kVector = 0,   // cosine of the embeddings: meaning
-  kKeyword = 1,  // BM25 of the words: names, codes, "exact phrases", -without, +with
+  kKeyword = 1,  // BM25 of the words: names, codes, phrases
   kHybrid = 2,   // both, fused
 };
 // "vector", "keyword", "hybrid".
@@ -39,8 +56,16 @@ struct FusionOptions {
   // kReciprocalRank: w / (constant + rank by cosine) + (1 - w) / (constant + rank by BM25).
   enum class Method : int { kWeighted = 0, kReciprocalRank = 1 };
   Method method = Method::kWeighted;
-  double vector_weight = 0.83;  // w, 0 to 1; measured (DECISIONS.md)
+  // w, 0 to 1; empty: the method's own, which is kWeightedVectorWeight or kRankVectorWeight.
+  std::optional<double> vector_weight = {};
   double rank_constant = 60;
+
+  static constexpr double kWeightedVectorWeight = 0.83;  // measured (DECISIONS.md, 30)
+  static constexpr double kRankVectorWeight = 0.5;       // both rankings count alike
+  [[nodiscard]] double weight() const {
+    return vector_weight.value_or(method == Method::kWeighted ? kWeightedVectorWeight
+                                                              : kRankVectorWeight);
+  }
 };
 
 struct Hit;
@@ -108,10 +133,12 @@ struct Hit {
   std::string key;           // of the document
   std::int64_t passage = 0;  // its passage, from 0
   // Exact, at the full width, whatever the plan or the mode was: the cosine; in collections of
-  // another metric the inner product, or minus the Euclidean distance. More is nearer.
+  // another metric the inner product, or minus the Euclidean distance. More is nearer. What vector
+  // mode ranks by. In keyword mode 0 where the collection keeps user vectors and none was given.
   double score = 0;
-  double keyword_score = 0;  // BM25; 0 in vector mode and where no word of the query stands
-  double fused_score = 0;    // what hybrid mode ranked by
+  // BM25, what keyword mode ranks by; 0 in vector mode and where no word of the query stands.
+  double keyword_score = 0;
+  double fused_score = 0;                   // what hybrid mode ranks by; 0 in the others
   std::optional<double> rerank_score = {};  // what SearchOptions::rerank gave it
   std::string title;                        // of the document
   std::string text;                         // of the passage
@@ -142,7 +169,11 @@ struct Explanation {
   double recall_target = 0;          // that the plan was chosen for; 0: the caller named it
   std::int64_t calibrated_on = 0;    // passages, when what the plan needs was measured; 0: never
   std::int64_t exact_count = 0;      // of the candidates: scored from the stored rows themselves
-  bool exact = false;   // the plan cannot miss: every passage was scored at rerank_width
+  bool exact = false;  // the plan cannot miss: every passage was scored at rerank_width
+  // Of the modes with words: what a passage had to have and what it could not have, as typed,
+  // without signs and quotes.
+  std::vector<std::string> required = {};
+  std::vector<std::string> excluded = {};
   std::string backend;  // of the query's embedding; empty for a given vector
   std::string precision;
   double embed_seconds = 0;

@@ -373,6 +373,7 @@ TEST_CASE("attributes have bounds, in a call and in an import") {
   const auto refused = [&](const std::string& name, const std::string& value) {
     return db.set_attribute("c", name, value).code() == StatusCode::kInvalidArgument;
   };
+  REQUIRE(db.create_collection("c").ok());
   const std::string most(64 << 10, 'v');
   REQUIRE(db.set_attribute("c", std::string(64, 'n'), most).ok());
   CHECK(refused("", "v"));

@@ -53,11 +53,10 @@ icu::UnicodeString folded(std::string_view name) {
 
 // Insertions, deletions, substitutions and exchanges of neighbours (optimal string alignment).
 std::int32_t distance(const icu::UnicodeString& a, const icu::UnicodeString& b) {
-  const std::int32_t width = b.length() + 1;
-  std::vector<std::int32_t> table((static_cast<std::size_t>(a.length()) + 1) *
-                                  static_cast<std::size_t>(width));
+  const std::size_t width = static_cast<std::size_t>(b.length()) + 1;
+  std::vector<std::int32_t> table((static_cast<std::size_t>(a.length()) + 1) * width);
   const auto at = [&](std::int32_t i, std::int32_t j) -> std::int32_t& {
-    return table[static_cast<std::size_t>(i * width + j)];
+    return table[static_cast<std::size_t>(i) * width + static_cast<std::size_t>(j)];
   };
   for (std::int32_t i = 0; i <= a.length(); ++i) at(i, 0) = i;
   for (std::int32_t j = 0; j <= b.length(); ++j) at(0, j) = j;

@@ -103,7 +103,7 @@ class Writer {
   // Documents with their passages and vectors as they are, in one batch; those that are there and
   // equal are passed over. The collection is there. Counts go into `report`.
   Status import_batch(const PortableHeader& header, const std::string& collection,
-                      std::vector<storage::DocumentWrite> writes, ImportReport& report);
+                      const std::vector<storage::DocumentWrite>& writes, ImportReport& report);
   Result<CollectionStatePointer> refreshed(const storage::DocumentStore::ViewPointer& view,
                                            const std::string& name, const CollectionState& before);
 

@@ -153,7 +153,8 @@ Result<bool> Writer::settle_import(PortableHeader& header, const ImportOptions& 
 }
 
 Status Writer::import_batch(const PortableHeader& header, const std::string& collection,
-                            std::vector<storage::DocumentWrite> writes, ImportReport& report) {
+                            const std::vector<storage::DocumentWrite>& writes,
+                            ImportReport& report) {
   for (;;) {
     const StatePointer seen = context_.published.get();
     NESTOR_ASSIGN_OR_RETURN(const auto found, context_.find(*seen, collection));
@@ -201,9 +202,9 @@ Result<ImportReport> Writer::import_documents(const LineSource& next,
       {.settle = [&](PortableHeader& header,
                      ImportReport& report) { return settle_import(header, options, report); },
        .take =
-           [&](const PortableHeader& header, std::vector<storage::DocumentWrite> writes,
+           [&](const PortableHeader& header, const std::vector<storage::DocumentWrite>& writes,
                ImportReport& report) {
-             return import_batch(header, report.collection, std::move(writes), report);
+             return import_batch(header, report.collection, writes, report);
            },
        .embed = embed,
        .batch_bytes = context_.budget.import_bytes(kMostImportBytes)});

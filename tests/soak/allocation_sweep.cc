@@ -47,7 +47,7 @@ constexpr std::size_t kReembed = kNames.size() - 2;
 constexpr std::size_t kExpired = kNames.size() - 1;
 constexpr std::uint64_t kDocuments = 24;
 // Of one call with everything around it: RocksDB may wait for ever for what an exception left out.
-constexpr unsigned kMostSeconds = 15;
+constexpr unsigned kMostSecondsOfCall = 15;
 
 PlannedOp add_of(std::uint64_t number, std::uint64_t first_key) {
   PlannedOp op{.kind = OpKind::kAdd, .number = number};
@@ -183,7 +183,7 @@ int sweep(const std::string& path, std::size_t kind, std::uint64_t first, std::u
     // Numbers of operations are above those that filled the database.
     Call call(kind, 1000 + n);
     page.begun = n;
-    ::alarm(kMostSeconds);
+    ::alarm(kMostSecondsOfCall);
     if (const Status before = call.run_before(client, model); !before.ok()) {
       return fail_life(
           fmt::format("{}, before allocation {}: {}", kNames[kind], n, before.to_string()));
@@ -236,7 +236,7 @@ int sweep_reembed(const std::string& path, std::uint64_t first, std::uint64_t st
   page.verified = true;
   for (std::uint64_t n = first;; n += stride) {
     page.begun = n;
-    ::alarm(kMostSeconds);
+    ::alarm(kMostSecondsOfCall);
     const auto failed = [&](const std::string& what) {
       return fail_life(fmt::format("reembed, allocation {}: {}", n, what));
     };
@@ -285,7 +285,7 @@ int sweep_expired(const std::string& path, std::uint64_t first, std::uint64_t st
   page.verified = true;
   for (std::uint64_t n = first;; n += stride) {
     page.begun = n;
-    ::alarm(kMostSeconds);
+    ::alarm(kMostSecondsOfCall);
     const auto failed = [&](const std::string& what) {
       return fail_life(fmt::format("{}, allocation {}: {}", kNames[kExpired], n, what));
     };

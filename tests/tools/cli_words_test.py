@@ -73,7 +73,7 @@ class WordsTest(cli_harness.CliTest):
         self.assertNotEqual(plain, self.ok(*hybrid, "--fusion", "rrf", "--vector-weight", "0.83").json()["hits"])
         plain = self.ok(*hybrid).json()["hits"]
         self.assertEqual(plain, self.ok(*hybrid, "--vector-weight", "0.83").json()["hits"])
-        self.refused(*hybrid, "--vector-weight", "-0.5", says=["vector_weight"])
+        self.refused(*hybrid, "--vector-weight", "-0.5", says=["--vector-weight", "0 to 1"])
 
     def test_a_language_is_set_when_documents_are_added_and_can_be_changed(self):
         self.assertEqual(self.fill("--language", "german").code, 0)

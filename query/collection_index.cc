@@ -51,7 +51,8 @@ Result<CollectionIndex> CollectionIndex::version() const {
       NESTOR_ASSIGN_OR_RETURN(same.codes_, codes_->version());
     }
     same.calibration_ = calibration_;
-    if (rows() != nullptr) {
+    // Damaged ones too, so that nobody reads their files again before saving removes them.
+    if (rows_ != nullptr) {
       same.rows_ = std::make_unique<CachedRows>(*rows_);
       same.rows_damaged_ = rows_damaged_;
     }

@@ -1,7 +1,7 @@
 // OpenBlasLibrary: OpenBLAS as it is installed on this machine, for products in f32. It is loaded
 // when the first f32 model is opened and never before, because it starts a thread per processor
-// when it is loaded. These end at once and its count becomes 1,
-// unless the host has loaded it before.
+// when it is loaded. These end at once and its count becomes 1, unless the host has loaded it
+// before.
 // Threads: safe anywhere.
 #pragma once
 

@@ -117,7 +117,8 @@ HeldSlot DatabaseContext::hold_slot(std::uint32_t collection_id) {
   }
 }
 
-void DatabaseContext::forget_slot(std::uint32_t collection_id) {
+void DatabaseContext::retire_slot(std::uint32_t collection_id, IndexSlot& slot) {
+  slot.retired = true;
   const std::lock_guard lock(slots_mutex_);
   slots_.erase(collection_id);
 }

@@ -84,7 +84,9 @@ struct DatabaseContext {
   std::shared_ptr<IndexSlot> slot_of(std::uint32_t collection_id);
   // The same with its files locked.
   HeldSlot hold_slot(std::uint32_t collection_id);
-  void forget_slot(std::uint32_t collection_id);
+  // The collection gets another slot from here on. REQUIRES: the files of `slot`, the collection's
+  // own, are locked by the caller.
+  void retire_slot(std::uint32_t collection_id, IndexSlot& slot);
   void log(LogLevel level, const std::string& message) const;
 
   const MemoryBudget budget;

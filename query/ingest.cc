@@ -374,13 +374,15 @@ Status embed_batch(const AddOptions& options, EmbeddedPassages* embedded, Prepar
 }
 
 const Embedding* EmbeddedPassages::find(std::string_view title_slot, std::string_view text) const {
-  const auto found = of_passage_.find(std::pair(std::string(title_slot), std::string(text)));
-  return found == of_passage_.end() ? nullptr : &found->second;
+  const auto same_text = of_text_.find(text);
+  if (same_text == of_text_.end()) return nullptr;
+  const auto found = same_text->second.find(title_slot);
+  return found == same_text->second.end() ? nullptr : &found->second;
 }
 
 void EmbeddedPassages::put(std::string_view title_slot, std::string_view text,
                            const Embedding& embedding) {
-  of_passage_.emplace(std::pair(std::string(title_slot), std::string(text)), embedding);
+  of_text_[std::string(text)].emplace(title_slot, embedding);
 }
 
 }  // namespace nestor::query

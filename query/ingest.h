@@ -49,7 +49,8 @@ class EmbeddedPassages {
   void put(std::string_view title_slot, std::string_view text, const Embedding& embedding);
 
  private:
-  std::map<std::pair<std::string, std::string>, Embedding> of_passage_;  // title slot and text
+  // By text, then by title slot; found by views, without a copy.
+  std::map<std::string, std::map<std::string, Embedding, std::less<>>, std::less<>> of_text_;
 };
 
 // Hands out the encoder, loading it at the first call. Errors: kModelMissing and its like.

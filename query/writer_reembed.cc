@@ -91,8 +91,7 @@ Status Writer::reembed_modes(const std::string& name, const EncoderPointer& mode
 // the old one's place.
 Status Writer::swap_to_shadow(const Collection& old, IndexSlot& slot) {
   NESTOR_RETURN_IF_ERROR(apply(store_.prepare_swap(old.name), old.name).status());
-  slot.retired = true;
-  context_.forget_slot(old.id);
+  context_.retire_slot(old.id, slot);
   if (const Status removed = remove_caches_of_the_gone(store_, *context_.published.get()->view);
       !removed.ok()) {
     context_.log(LogLevel::kWarning,

@@ -20,8 +20,7 @@ void Writer::retire(const storage::Collection& collection, IndexSlot& slot) {
   auto next = std::make_shared<DatabaseState>(*context_.published.get());
   next->collections.erase(collection.name);
   // Before the state is published: no reader puts the old slot into the new state.
-  slot.retired = true;
-  context_.forget_slot(collection.id);
+  context_.retire_slot(collection.id, slot);
   context_.published.put(std::move(next));
   const std::lock_guard lock(slot.mutex);
   slot.latest.reset();

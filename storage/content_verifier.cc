@@ -31,7 +31,7 @@ Status ContentVerifier::on_entry(std::string_view key, std::string_view value) {
 }
 
 Status ContentVerifier::finish(const RecordSource& source, const Collection& collection,
-                               const Sink& sink) const {
+                               const IndexSink& sink) const {
   if (!complete_) {
     // Damage of the marker was told when it came by.
     if (damaged_) return {};
@@ -47,7 +47,7 @@ Status ContentVerifier::finish(const RecordSource& source, const Collection& col
 }
 
 Status ContentVerifier::find_missing(const RecordSource& source, const Collection& collection,
-                                     const Sink& sink) const {
+                                     const IndexSink& sink) const {
   const std::string prefix = key_prefix(KeyTag::kRow, collection.id);
   return source.scan(
       prefix, prefix_end(prefix),
@@ -67,7 +67,7 @@ Status ContentVerifier::find_missing(const RecordSource& source, const Collectio
 }
 
 Status ContentVerifier::find_foreign(const RecordSource& source, const Collection& collection,
-                                     const Sink& sink) const {
+                                     const IndexSink& sink) const {
   const std::string prefix = key_prefix(KeyTag::kContent, collection.id);
   return source.scan(
       prefix + '\0', prefix_end(prefix),

@@ -4,12 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <string>
 #include <string_view>
 
 #include "core/hash.h"
 #include "nestor/status.h"
+#include "storage/index_sink.h"
 #include "storage/record_source.h"
 #include "storage/records.h"
 
@@ -25,18 +24,15 @@ class ContentVerifier {
   // Whether there is an index and it does not fit the rows, or a record of it is damaged.
   [[nodiscard]] bool is_bad() const { return damaged_ || (complete_ && expected_ != found_); }
 
-  struct Sink {
-    std::function<void(std::string)> problem;
-    std::function<void(std::string)> note;
-  };
   // Errors: kIoError.
-  Status finish(const RecordSource& source, const Collection& collection, const Sink& sink) const;
+  Status finish(const RecordSource& source, const Collection& collection,
+                const IndexSink& sink) const;
 
  private:
   Status find_missing(const RecordSource& source, const Collection& collection,
-                      const Sink& sink) const;
+                      const IndexSink& sink) const;
   Status find_foreign(const RecordSource& source, const Collection& collection,
-                      const Sink& sink) const;
+                      const IndexSink& sink) const;
 
   Hash128 expected_;
   Hash128 found_;

@@ -56,7 +56,7 @@ Status FieldVerifier::on_entry(std::string_view key, std::string_view value) {
 }
 
 Status FieldVerifier::finish(const RecordSource& source, const Collection& collection,
-                             const Sink& sink) const {
+                             const IndexSink& sink) const {
   if (!complete_) {
     sink.note(
         fmt::format("collection '{}' has no field index yet: filters read the documents "
@@ -70,7 +70,7 @@ Status FieldVerifier::finish(const RecordSource& source, const Collection& colle
 }
 
 Status FieldVerifier::find_missing(const RecordSource& source, const Collection& collection,
-                                   const Sink& sink) const {
+                                   const IndexSink& sink) const {
   const std::string prefix = key_prefix(KeyTag::kDocument, collection.id);
   return source.scan(
       prefix, prefix_end(prefix),
@@ -91,7 +91,7 @@ Status FieldVerifier::find_missing(const RecordSource& source, const Collection&
 }
 
 Status FieldVerifier::find_foreign(const RecordSource& source, const Collection& collection,
-                                   const Sink& sink) const {
+                                   const IndexSink& sink) const {
   const std::string prefix = key_prefix(KeyTag::kField, collection.id);
   return source.scan(
       prefix + '\0', prefix_end(prefix),

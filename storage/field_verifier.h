@@ -4,12 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <string>
 #include <string_view>
 
 #include "core/hash.h"
 #include "nestor/status.h"
+#include "storage/index_sink.h"
 #include "storage/record_source.h"
 #include "storage/records.h"
 
@@ -22,18 +21,15 @@ class FieldVerifier {
   // Errors: kDataLoss (the record is damaged).
   Status on_entry(std::string_view key, std::string_view value);
 
-  struct Sink {
-    std::function<void(std::string)> problem;
-    std::function<void(std::string)> note;
-  };
   // Errors: kIoError.
-  Status finish(const RecordSource& source, const Collection& collection, const Sink& sink) const;
+  Status finish(const RecordSource& source, const Collection& collection,
+                const IndexSink& sink) const;
 
  private:
   Status find_missing(const RecordSource& source, const Collection& collection,
-                      const Sink& sink) const;
+                      const IndexSink& sink) const;
   Status find_foreign(const RecordSource& source, const Collection& collection,
-                      const Sink& sink) const;
+                      const IndexSink& sink) const;
 
   Hash128 expected_;
   Hash128 found_;

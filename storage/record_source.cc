@@ -63,13 +63,17 @@ Status RecordSource::get_all(
   return {};
 }
 
-Status RecordSource::scan(const std::string& begin, const std::string& end,
-                          const Visitor& visit) const {
+std::unique_ptr<rocksdb::Iterator> RecordSource::scan_up_to(const rocksdb::Slice& bound) const {
   rocksdb::ReadOptions options = read_options();
   options.fill_cache = false;
+  if (!bound.empty()) options.iterate_upper_bound = &bound;
+  return std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options));
+}
+
+Status RecordSource::scan(const std::string& begin, const std::string& end,
+                          const Visitor& visit) const {
   const rocksdb::Slice bound(end);
-  if (!end.empty()) options.iterate_upper_bound = &bound;
-  const std::unique_ptr<rocksdb::Iterator> iterator(db_->NewIterator(options));
+  const std::unique_ptr<rocksdb::Iterator> iterator = scan_up_to(bound);
   std::string last = begin;
   for (iterator->Seek(begin); iterator->Valid(); iterator->Next()) {
     const std::string_view key = iterator->key().ToStringView();
@@ -82,11 +86,8 @@ Status RecordSource::scan(const std::string& begin, const std::string& end,
 
 Status RecordSource::scan_jumping(const std::string& begin, const std::string& end,
                                   const Jumper& visit) const {
-  rocksdb::ReadOptions options = read_options();
-  options.fill_cache = false;
   const rocksdb::Slice bound(end);
-  if (!end.empty()) options.iterate_upper_bound = &bound;
-  const std::unique_ptr<rocksdb::Iterator> iterator(db_->NewIterator(options));
+  const std::unique_ptr<rocksdb::Iterator> iterator = scan_up_to(bound);
   std::string last = begin;
   iterator->Seek(begin);
   while (iterator->Valid()) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,6 +55,8 @@ class RecordSource {
 
  private:
   rocksdb::ReadOptions read_options() const;
+  // For a large scan; empty: to the last key. `bound` and its bytes must outlive the iterator.
+  std::unique_ptr<rocksdb::Iterator> scan_up_to(const rocksdb::Slice& bound) const;
   rocksdb::DB* db_;
   const rocksdb::Snapshot* snapshot_;
 };

@@ -248,16 +248,13 @@ void StoreVerifier::finish_document(CollectionCheck& check) {
 Status StoreVerifier::finish_collection(CollectionCheck& check) {
   while (check.next_document < check.documents.size()) finish_document(check);
   compare_counts(check);
-  check.terms.finish(check.record.collection.name,
-                     [this](std::string sentence) { problem(std::move(sentence)); });
-  NESTOR_RETURN_IF_ERROR(note(check.fields.finish(
-      source_, check.record.collection,
-      {.problem = [this](std::string sentence) { problem(std::move(sentence)); },
-       .note = [this](std::string sentence) { report_.notes.push_back(std::move(sentence)); }})));
-  NESTOR_RETURN_IF_ERROR(note(check.contents.finish(
-      source_, check.record.collection,
-      {.problem = [this](std::string sentence) { problem(std::move(sentence)); },
-       .note = [this](std::string sentence) { report_.notes.push_back(std::move(sentence)); }})));
+  const Collection& collection = check.record.collection;
+  const IndexSink sink{
+      .problem = [this](std::string sentence) { problem(std::move(sentence)); },
+      .note = [this](std::string sentence) { report_.notes.push_back(std::move(sentence)); }};
+  check.terms.finish(collection.name, sink.problem);
+  NESTOR_RETURN_IF_ERROR(note(check.fields.finish(source_, collection, sink)));
+  NESTOR_RETURN_IF_ERROR(note(check.contents.finish(source_, collection, sink)));
   return note(check_journal(source_, check.record));
 }
 

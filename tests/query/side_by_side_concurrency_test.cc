@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <future>
 #include <latch>
+#include <memory>
 #include <thread>
 
 #include "query/open_database.h"
@@ -66,6 +67,28 @@ class Gate {
  private:
   std::latch reached_{1};
   std::latch opened_{1};
+};
+
+// A database inside which an add is held until the door opens.
+struct HeldAdd {
+  HeldAdd() { door.wait_until_reached(); }
+
+  TempFolder folder;
+  Gate door;
+  std::atomic<bool> holds{false};
+  std::shared_ptr<HashEncoder> encoder = [this] {
+    auto made = std::make_shared<HashEncoder>();
+    made->before_encode = [this] {
+      if (holds.exchange(false)) door.pass();
+    };
+    return made;
+  }();
+  std::unique_ptr<Database> db = std::make_unique<Database>(open_at(folder / "db", {}, encoder));
+  Database& inside = *db;  // for other threads, while `db` is reset
+  std::future<Result<AddReport>> added = [this] {
+    holds = true;
+    return std::async(std::launch::async, [this] { return inside.add(numbered(0, 1)); });
+  }();
 };
 
 }  // namespace
@@ -130,50 +153,28 @@ TEST_CASE(
 }
 
 TEST_CASE("a second close and the destructor wait for a close that waits for a call") {
-  TempFolder folder;
-  const auto encoder = std::make_shared<HashEncoder>();
-  Gate door;
-  std::atomic<bool> held{false};
-  encoder->before_encode = [&] {
-    if (held.exchange(false)) door.pass();
-  };
-  auto db = std::make_unique<Database>(open_at(folder / "db", {}, encoder));
-  Database& inside = *db;
-  held = true;
-  auto added = std::async(std::launch::async, [&] { return inside.add(numbered(0, 1)); });
-  door.wait_until_reached();
-  auto first = std::async(std::launch::async, [&] { return inside.close(); });
+  HeldAdd held;
+  auto first = std::async(std::launch::async, [&] { return held.inside.close(); });
   // Closing has begun when no call is let in any more.
-  while (inside.count().ok()) std::this_thread::yield();
-  auto second = std::async(std::launch::async, [&] { return inside.close(); });
+  while (held.inside.count().ok()) std::this_thread::yield();
+  auto second = std::async(std::launch::async, [&] { return held.inside.close(); });
   CHECK(second.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
-  door.open();
-  CHECK(added.get().ok());
+  held.door.open();
+  CHECK(held.added.get().ok());
   CHECK(first.get().ok());
   CHECK(second.get().code() == StatusCode::kFailedPrecondition);
-  db.reset();
-  CHECK(open_at(folder / "db").count().value() == 1);
+  held.db.reset();
+  CHECK(open_at(held.folder / "db").count().value() == 1);
 }
 
 TEST_CASE("a destructor waits for the calls that are inside") {
-  TempFolder folder;
-  const auto encoder = std::make_shared<HashEncoder>();
-  Gate door;
-  std::atomic<bool> held{false};
-  encoder->before_encode = [&] {
-    if (held.exchange(false)) door.pass();
-  };
-  auto db = std::make_unique<Database>(open_at(folder / "db", {}, encoder));
-  Database& inside = *db;
-  held = true;
-  auto added = std::async(std::launch::async, [&] { return inside.add(numbered(0, 1)); });
-  door.wait_until_reached();
-  auto destroyed = std::async(std::launch::async, [&] { db.reset(); });
+  HeldAdd held;
+  auto destroyed = std::async(std::launch::async, [&] { held.db.reset(); });
   CHECK(destroyed.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
-  door.open();
-  CHECK(added.get().ok());
+  held.door.open();
+  CHECK(held.added.get().ok());
   destroyed.get();
-  CHECK(open_at(folder / "db").count().value() == 1);
+  CHECK(open_at(held.folder / "db").count().value() == 1);
 }
 
 TEST_CASE("a rerank callback may search the same database, whatever the kind of search") {
